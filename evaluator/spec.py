@@ -169,7 +169,7 @@ class ScorerSettings(Settings):
     )
     pretrained: NameOrPath = setting(
         BUNDLED_WEIGHTS,
-        "its weights: open_clip's tag, or a checkpoint file",
+        "the model's weights: open_clip's tag, or a checkpoint file",
         decides=True,
         first=3,
         show="TAG|FILE",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 from ...evaluator.settings import Group, Option, Settings, near, options_of
@@ -31,6 +32,8 @@ HIDDEN_ALIASES: Mapping[str, str] = {
     "augmentations": "--views",
 }
 """Second options of settings, which the help does not show."""
+MOVED = "Files of the run that have moved, with the same content"
+"""The heading of what a resumed run takes only from another place."""
 
 
 def add_search_options(
@@ -41,6 +44,7 @@ def add_search_options(
     leave_out: Iterable[str] = (),
     first: Iterable[str] | None = None,
     defaults: bool = True,
+    resumes: bool = False,
 ) -> None:
     """Add an option for each setting, ``--config`` and ``--help-all``; what is not given sets nothing.
 
@@ -52,7 +56,9 @@ def add_search_options(
         groups: The headings whose settings are added.
         leave_out: Settings that this command does not take; ``config_file`` for ``--config``.
         first: The settings on the short help, in order; None for those declared so.
-        defaults: Whether the help shows defaults; a resumed run keeps its own values.
+        defaults: Whether the help shows defaults.
+        resumes: Whether a run resumes with them: it keeps its own values, and the help leaves out those that
+            it cannot change.
     """
     skipped, wanted = set(leave_out), tuple(groups)
     added = [
@@ -64,8 +70,18 @@ def add_search_options(
     if first is None:
         ranked = sorted((option for option in added if option.first), key=lambda option: option.first)
         first = [option.name for option in ranked]
-    actions = {option.name: _add(parser.group(str(option.group)), option, defaults) for option in added}
-    parser.shorten([actions.pop(name) for name in first if name in actions], hidden=actions.values())
+    if resumes:
+        added = [_of_a_run(option) for option in sorted(added, key=_is_fixed)]
+    actions = {
+        option.name: _add(
+            parser.group(MOVED if resumes and _is_fixed(option) else str(option.group)),
+            option,
+            defaults and not resumes,
+        )
+        for option in added
+    }
+    shown = {name: action for name, action in actions.items() if action.help != argparse.SUPPRESS}
+    parser.shorten([shown.pop(name) for name in first if name in shown], hidden=shown.values())
     if "config_file" not in skipped:
         parser.add_to(
             "Output",
@@ -75,6 +91,16 @@ def add_search_options(
             metavar="FILE.toml",
             help="a file with settings by name; options win over it",
         )
+
+
+def _is_fixed(option: Option) -> bool:
+    return option.resumable == "no"
+
+
+def _of_a_run(option: Option) -> Option:
+    """Return an option as a resumed run shows it: without a default, and not at all if it cannot change."""
+    is_refused = _is_fixed(option) and not option.reads
+    return replace(option, help=argparse.SUPPRESS if is_refused else option.help.partition(" (default:")[0])
 
 
 def _add(group: argparse._ArgumentGroup, option: Option, defaults: bool) -> argparse.Action:
@@ -92,8 +118,9 @@ def _add(group: argparse._ArgumentGroup, option: Option, defaults: bool) -> argp
         common |= {"metavar": "ADDRESS", "nargs": "?", "const": "auto"}
     if (alias := HIDDEN_ALIASES.get(option.name)) is not None:
         group.add_argument(alias, help=argparse.SUPPRESS, **common)
-    default = "" if option.default is None or not defaults else f" (default: {option.default})"
-    return group.add_argument(option.flag, help=text + default, **common)
+    if defaults and option.default is not None and "(default: " not in text:
+        text += f" (default: {option.default})"
+    return group.add_argument(option.flag, help=text, **common)
 
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:

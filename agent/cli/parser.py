@@ -28,7 +28,7 @@ COMMAND_GROUPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "measure and search": {
             "evaluate": "measure the texts that people use today, or your own templates",
             "search": "search for better templates and class names",
-            "resume": "resume an interrupted or stopped run",
+            "resume": "resume a run, or continue a finished one with more restarts",
             "status": "show the state of runs, live ones too",
             "suite": "several searches: data sets x methods x seeds",
         },

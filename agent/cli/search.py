@@ -74,12 +74,14 @@ with a model behind an API, whose key is in SCORER_API_KEY:
       --describe "satellite images, seen from above" --dry-run
 """
 RESUMED = """\
-examples: go on, with a higher limit, and with more restarts than a finished run had
+examples: go on, with a higher limit, and with more restarts than a finished run had:
   promptclimb resume runs/mine
   promptclimb resume runs/mine --max-cost 4
   promptclimb resume runs/mine --restarts 8
 
-Limits, pace and other settings that do not decide the result may change.
+A finished run continues with more restarts, conversations or rounds than it had.
+Apart from these, only settings that do not decide the result may change, such as
+limits and pace.
 """
 DETAILS = """\
 what --data takes:
@@ -293,11 +295,11 @@ def add_resume_options(parser: Parser) -> None:
     """Add the options of ``resume``."""
     parser.description = RESUMED
     parser.add_argument(
-        "directory", metavar="RUN_DIR", nargs="?", help="(default: the latest unfinished one in runs/)"
+        "directory", metavar="RUN_DIR", nargs="?", help="a run (default: the latest unfinished in runs/)"
     )
     may_change = [name for name, option in OPTIONS.items() if option.resumable == "more"]
     shown = (*LIMIT_SETTINGS, *may_change, SCORER_CALLS.setting)  # few need the last one
-    add_search_options(parser, leave_out=("run_dir",), first=shown, defaults=False)
+    add_search_options(parser, leave_out=("run_dir",), first=shown, resumes=True)
     parser.add_argument(
         "--trust",
         action="store_true",

@@ -167,8 +167,8 @@ class SearchSettings(Settings):
     )
     name_rounds: int = setting(
         4,
-        "rounds of new class names, after a first reading (`search_for = class-names`); "
-        f"{FEWER_BY_IMAGE['name_rounds']} with `scorer = zero-shot`",
+        "rounds of new class names, after a first reading (`search_for = class-names`; default: 4; "
+        f"{FEWER_BY_IMAGE['name_rounds']} with `scorer = zero-shot`)",
         decides=True,
         **_COUNT,
         file_only=True,
@@ -187,8 +187,8 @@ class SearchSettings(Settings):
     )
     restarts: int = setting(
         4,
-        "restarts, each from its own sample of starting templates; "
-        f"{FEWER_BY_IMAGE['restarts']} with `scorer = chat` or zero-shot",
+        "restarts, each from its own sample of starting templates (default: 4; "
+        f"{FEWER_BY_IMAGE['restarts']} with `scorer = chat` or zero-shot)",
         **_MORE,
     )
     conversations: int = setting(
@@ -199,8 +199,8 @@ class SearchSettings(Settings):
     rounds: int = setting(6, "rounds per conversation; a round is typically one request", **_MORE)
     proposals: int = setting(
         5,
-        f"templates asked for per round; {DESCRIBED_PROPOSALS} with a description and `scorer = chat` or "
-        "zero-shot",
+        f"templates asked for per round (default: 5; {DESCRIBED_PROPOSALS} with a description and "
+        "`scorer = chat` or zero-shot)",
         decides=True,
         ge=1,
         le=100,

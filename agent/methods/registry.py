@@ -60,8 +60,8 @@ METHOD, LLM_METHOD = "combine", "guided"
 _IN_ORDER = tuple(dict.fromkeys((METHOD, LLM_METHOD, *METHODS)))
 """First those that are not for comparison alone."""
 ABOUT = (
-    f"how candidates are found: {', '.join(_IN_ORDER)}; with an LLM for templates, "
-    f"{LLM_METHOD} is the default"
+    f"how candidates are found: {', '.join(_IN_ORDER)} (default: {METHOD}; {LLM_METHOD} with an LLM for "
+    "templates)"
 )
 
 

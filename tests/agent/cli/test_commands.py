@@ -606,6 +606,19 @@ def test_the_short_help_shows_an_example_and_few_options(
     assert "--config FILE.toml" in shown or command != "evaluate"
 
 
+def test_the_help_of_resume_leaves_out_what_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Files that decide the result stand apart, as they may have moved; a run keeps its own values."""
+    assert call("resume", "--help-all") == 0
+    changes, _, moved = capsys.readouterr().out.partition("Files of the run that have moved")
+    fixed = {option.flag: option.reads for option in OPTIONS.values() if option.resumable == "no"}
+    assert set(re.findall(r"^  (--[a-z-]+)", moved, re.MULTILINE)) == {
+        flag for flag, reads in fixed.items() if flag and reads
+    }
+    assert fixed.keys().isdisjoint(re.findall(r"^  (--[a-z-]+)", changes, re.MULTILINE))
+    assert "(default: " not in moved
+    assert all(f"  {flag} " in changes for flag in ("--device", "--restarts", "--max-cost"))
+
+
 def test_the_help_begins_with_a_search_on_named_data(capsys: pytest.CaptureFixture[str]) -> None:
     """It can be copied, and describes the data that it names."""
     assert call() == 0
