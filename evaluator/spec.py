@@ -99,7 +99,8 @@ class DataSettings(Settings):
     shots: CheckedShots | None = setting(
         None,
         f"training images per class, with up to 4 more for validation (default: {DEFAULT_SHOTS}, or as many "
-        "as the smallest class has for training); all: every labelled image, and each class counts equally",
+        "as the smallest class has for training); all: every labelled image, and each class counts equally; "
+        "0: none, in a search only with `search_for = class-names` and `llm`",
         decides=True,
         applies_to=SAMPLE,
         first=5,
@@ -108,7 +109,7 @@ class DataSettings(Settings):
     )
     seed: int = setting(
         1,
-        "seed of the search, which also draws the labelled images",
+        "seed that draws the labelled images, and all else that a search draws",
         decides=True,
         applies_to=SAMPLE,
         ge=0,
@@ -116,7 +117,7 @@ class DataSettings(Settings):
     )
     class_names: NameOrPath | None = setting(
         None,
-        "split (default): the data set's own; openai: open_clip's ImageNet names; or a file: FOLDER=NAME "
+        "split: the data set's own (default); openai: open_clip's ImageNet names; or a file: FOLDER=NAME "
         "lines, or one name per line in the order of the labels, also JSON or TOML",
         decides=True,
         show="openai|split|FILE",

@@ -161,10 +161,12 @@ def _row(result: SearchResult, over_first: str) -> dict[str, str]:
 def add_options(parser: Parser) -> None:
     """Add the options of ``compare``."""
     parser.description = (
-        "What each recommends is compared with the first run's, on the same test images; a\n"
-        "run with other test images has no difference.\n\n"
+        "What each recommends is compared with what the first run recommends, on the same\n"
+        "test images: + means better than the first. A run with other test images, or one\n"
+        "that stopped before its final evaluation, has no difference.\n\n"
         "example:\n  promptclimb compare runs/mine runs/other"
     )
+    parser.usage = "%(prog)s RUN_DIR RUN_DIR ... [OPTION ...]"
     parser.add_argument(
         "directories", metavar="RUN_DIR", nargs="+", help="two or more runs, finished or stopped"
     )

@@ -90,7 +90,13 @@ def _split_table(document: dict[str, Any]) -> None:
 def add_options(parser: Parser) -> None:
     """Add the options of ``datasets``."""
     parser.description = EXAMPLES
-    parser.add_argument("dataset", nargs="?", metavar=ARGUMENT, help="one set (default: list all)")
+    parser.add_argument(
+        "dataset",
+        nargs="?",
+        metavar=ARGUMENT,
+        help="a data set by name, folder DIR/CLASS/*.jpg, table, hf:NAME or torchvision:NAME (default: list "
+        "all that have a name)",
+    )
     parser.add_argument("--split", choices=("test",), help="with --json: list the test images too")
     leave_out = ("data", *applying_to(SearchConfig, "reading images"))
     add_search_options(parser, groups=("Data",), leave_out=leave_out, first=OPTIONS)

@@ -30,7 +30,7 @@ COMMAND_GROUPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "search": "search for better templates and class names",
             "resume": "resume a run, or continue a finished one with more restarts",
             "status": "show the state of runs, live ones too",
-            "suite": "several searches: data sets x methods x seeds",
+            "suite": "several searches: data x methods x models x LLMs x shots x seeds",
         },
         "read what a run found": {
             "report": "write the page about a run, report.html",

@@ -49,8 +49,9 @@ def _shown(page: Path) -> bool:
 def add_options(parser: Parser) -> None:
     """Add the options of ``report``."""
     parser.description = (
-        "A search writes it already, every minute and at its end. It holds up to 24 small\n"
-        "test images.\n\nexample:\n  promptclimb report runs/mine --open"
+        "A search writes it already, every minute and at its end. It contains up to 24 small\n"
+        "test images with their file names, and the paths of your data.\n\n"
+        "example:\n  promptclimb report runs/mine --open"
     )
     parser.add_argument("directory", metavar="RUN_DIR", help="a run, also one that is not finished")
     parser.add_argument(

@@ -67,7 +67,7 @@ find names for classes that the model does not know, with an LLM, for $1 at most
   promptclimb search --data path/to/images \\
       --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
       --search-for class-names --llm gpt-4o-mini \\
-      --describe "satellite images, seen from above" --price auto --max-cost 1
+      --describe "mushrooms, photographed in the wood" --price auto --max-cost 1
 with a model behind an API, whose key is in SCORER_API_KEY:
   promptclimb search --data path/to/images --scorer embeddings \\
       --model NAME --scorer-url http://127.0.0.1:8000/v1 \\

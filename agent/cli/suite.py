@@ -17,11 +17,11 @@ from ...evaluator.errors import ConfigError, PromptclimbError, StoreError, Usage
 from ...evaluator.files import user_path
 from ...evaluator.settings import applying_to
 from ...evaluator.threads import in_thread
-from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import as_in_a_file, by_source, check_layers, from_environment
+from ..config.schema import MAY_EXCEED, OPTIONS, SearchConfig
+from ..config.sources import as_in_a_file, by_source, check_layers, from_environment, on_command_line
 from ..errors import InterruptedRunError, StoreLockedError
 from ..events.types import Bus, Event, Noted
-from ..limits import LIMIT_SETTINGS
+from ..limits import COST, LIMIT_SETTINGS
 from ..present.page import write_report
 from ..present.terminal import Display, sentence
 from ..results.result import SearchResult
@@ -323,8 +323,11 @@ def add_options(parser: Parser) -> None:
         ),
         first=("device", "concurrency", "base_url", "price"),
     )
+    # No study has a model behind an API.
+    texts = {COST.setting: f"dollars to spend at most on the LLM; needs `price`; {MAY_EXCEED}"}
     for name in LIMIT_SETTINGS:
         option = OPTIONS[name]
+        text = texts.get(name, option.help).removesuffix(", over the whole run")
         parser.add_to(
             "Limits",
             option.flag,
@@ -332,7 +335,7 @@ def add_options(parser: Parser) -> None:
             dest=name,
             default=argparse.SUPPRESS,
             metavar=option.show,
-            help=f"over the whole suite: {option.help.removesuffix(', over the whole run')}",
+            help=f"over the whole suite: {on_command_line(text)}",
         )
     parser.add_argument(
         "--dry-run",

@@ -62,6 +62,7 @@ COST_NEEDS_PRICE = (
 MOST_ROUNDS = 10_000
 """Most restarts, conversations or rounds, so that a mistyped number does not fill the memory."""
 MOST_COUNTED = 10**15
+MAY_EXCEED = "one answer that costs more than expected may exceed it"
 FEW_INITIAL, MANY_INITIAL = 80, 250
 """Default starting templates per restart: the paper's number, and one for cheap scores."""
 IMAGE_INITIAL = 40
@@ -368,8 +369,7 @@ class ScoringConfig(EvaluatorSpec):
     )
     max_cost: float | None = setting(
         None,
-        "dollars to spend at most on LLM and scorer; needs their prices; one answer that costs more than "
-        "expected may exceed it",
+        f"dollars to spend at most on requests; needs their price; {MAY_EXCEED}",
         first=11,
         show="DOLLARS",
         ge=0,

@@ -25,7 +25,7 @@ from .schema import OPTIONS, ScoringConfig, SearchConfig
 
 PREFIX = "PROMPTCLIMB_"
 COMMAND_LINE = "the command line"
-ARGUMENT = "NAME|DIR"
+ARGUMENT = "NAME|DIR|FILE"
 """The source of data that a command takes as an argument without an option."""
 SettingsLayer: TypeAlias = tuple[str, Mapping[str, Any]]
 """A source of settings by its name, such as a file or a variable, and what it sets."""
