@@ -14,7 +14,14 @@ from ..config.sources import on_command_line
 from ..present.sentences import cost_text
 from ..results.accuracies import CHANCE_MARK, WITHOUT_SEARCH, Difference, score_text
 from ..results.details import Decisions, agrees, read_details
-from ..results.gain import difference_of, independent_difference, may_be_chance, with_verdicts
+from ..results.gain import (
+    accuracy_without_images,
+    beside_chance,
+    difference_of,
+    independent_difference,
+    may_be_chance,
+    with_verdicts,
+)
 from ..results.result import SearchResult
 from ..results.run_dir import result_of
 from .folders import folder_with_result
@@ -111,8 +118,12 @@ def _notes(results: Sequence[SearchResult], gaps: Sequence[str]) -> list[str]:
         )
     elif len(samples) > 1:
         notes.append("the runs have other seeds: starting templates, augmented copies and folds differ too")
-    if any(may_be_chance(result, result.recommended.test) for result in results):
-        notes.append(f"{CHANCE_MARK} may be no better than chance level")
+    if compared := beside_chance(
+        (result.recommended.test, result.dataset.sizes.test, accuracy_without_images(result) or 0.0)
+        for result in results
+        if result.recommended.test is not None and may_be_chance(result, result.recommended.test)
+    ):
+        notes.append(f"{CHANCE_MARK} {compared}")
     return notes
 
 

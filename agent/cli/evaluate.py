@@ -24,7 +24,7 @@ from ..config.sources import on_command_line
 from ..present.sentences import unlike, unused_images
 from ..present.terminal import table_of
 from ..results.accuracies import CHANCE_MARK, score_text, way_name
-from ..results.gain import chance_in_words
+from ..results.gain import beside_chance, chance_in_words
 from ..results.result import words_of
 from ..results.run_dir import is_run, output_file, write_atomically
 from ..search.inputs import read_template_file
@@ -148,7 +148,8 @@ def _write_predictions(evaluation: Evaluation, data: Path, file: Path) -> str:
                 unclassified.add(image)
     wrong = sum(image.classes != (image.true_class,) for image in evaluation.predictions)
     more = f", {unclassified.images:,} of them without a class" if unclassified.images else ""
-    return f"predictions: {short_path(file)}; {wrong:,} of {len(evaluation.predictions):,} are wrong{more}"
+    of_all = f"{wrong:,} of {len(evaluation.predictions):,}"
+    return f"predictions of what is recommended: {short_path(file)}; {of_all} are wrong{more}"
 
 
 def _write_matrix(evaluation: Evaluation, file: Path) -> str:
@@ -156,8 +157,7 @@ def _write_matrix(evaluation: Evaluation, file: Path) -> str:
     if evaluation.matrix is None:
         raise UsageError("--matrix: this scorer reports a confusion with a class that it does not name")
     write_atomically(file, evaluation.matrix.to_csv())
-    of = " of all templates averaged, without images" if len(evaluation.templates) > 1 else ""
-    return f"confusion matrix{of}: {short_path(file)}"
+    return f"confusion matrix of {_inspected(evaluation)}: {short_path(file)}"
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -231,10 +231,12 @@ def _explain(evaluation: Evaluation) -> None:
     if any(cell.interval for cell in cells):
         below = f"; below: the difference to the {BARE_NAME}" if any(cell.gain for cell in cells) else ""
         print_line(f"in brackets: 95 % intervals{below}")
-    if any(cell.may_be_chance for cell in cells):
+    marked = [cell.value for cell in cells if cell.may_be_chance and cell.value is not None]
+    if marked:
         by_frequency = evaluation.chance > 1 / evaluation.classes
         chance = chance_in_words(evaluation.classes, evaluation.chance, by_frequency=by_frequency)
-        print_line(f"{CHANCE_MARK} may be no better than {chance}")
+        compared = beside_chance((value, evaluation.images, evaluation.chance) for value in marked)
+        print_line(f"{CHANCE_MARK} {compared}: {chance}")
     if (note := evaluation.notes.get(OTHER_MODEL)) is not None:
         print_line(f"note: {printable(on_command_line(str(note)))}")
 
@@ -307,13 +309,17 @@ def _percent(share: float | None) -> str:
     return score_text(share, percent=True)
 
 
-def _print_inspection(evaluation: Evaluation, inspection: Inspection, *, most: int) -> None:
-    matrix, noun = evaluation.matrix, words_of(evaluation.prompts).noun
-    by = f"the ensemble of all {noun}s" if len(evaluation.templates) > 1 else f"the {noun}"
+def _inspected(evaluation: Evaluation) -> str:
+    """Return what the inspection and the matrix of an evaluation are of."""
+    noun = words_of(evaluation.prompts).noun
     if not evaluation.templates:
-        by = "what is recommended"
-    elif any(way.with_images for way in evaluation.ways):
-        by += f", {TEXTS_COLUMN}"
+        return "what is recommended"
+    of = f"the ensemble of all {noun}s" if len(evaluation.templates) > 1 else f"the {noun}"
+    return f"{of}, {TEXTS_COLUMN}" if any(way.with_images for way in evaluation.ways) else of
+
+
+def _print_inspection(evaluation: Evaluation, inspection: Inspection, *, most: int) -> None:
+    matrix = evaluation.matrix
     ordered = sorted(
         enumerate(inspection.classes), key=lambda item: (item[1].accuracy is None, item[1].accuracy)
     )
@@ -325,7 +331,7 @@ def _print_inspection(evaluation: Evaluation, inspection: Inspection, *, most: i
         (printable(pair.true), printable(pair.taken_for), str(pair.images))
         for pair in inspection.confusions[:most]
     ]
-    console(stderr=False).print(table_of(f"each class, by {by}", classes))
+    console(stderr=False).print(table_of(f"each class, by {_inspected(evaluation)}", classes))
     if matrix is not None and (count := matrix.images_without_class):
         images = sum(row.images for row in inspection.classes)
         say(f"{counted(count, 'answer')} of {images:,} name no class")
@@ -400,6 +406,6 @@ def add_options(parser: Parser) -> None:
     holds = f"what the file of --templates holds: {', '.join(KINDS)} (default: what the scorer takes)"
     parser.add_to("Data", "--search-for", metavar="KIND", help=holds, **kind)
     parser.add_argument(HIDDEN_ALIASES["search_for"], help=argparse.SUPPRESS, **kind)
-    matrix = "write the whole confusion matrix"
+    matrix = "write the whole confusion matrix, of the same as --confusions"
     parser.add_to("Output", "--matrix", metavar="FILE.csv", help=matrix)
     add_json(parser)

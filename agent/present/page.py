@@ -21,7 +21,7 @@ from ..config.sources import flags_of_more, on_command_line, typed
 from ..llm.local_models import shown_llm
 from ..position import LLM
 from ..results.accuracies import WITH_IMAGES, beside_accuracy, score_text, weighted
-from ..results.gain import may_be_chance
+from ..results.gain import result_beside_chance
 from ..results.history import RunView
 from ..results.result import (
     EMPTY,
@@ -410,10 +410,10 @@ def _steps(view: RunView) -> list[str]:
     if not result.dataset.sizes.test:
         steps.append("Add test images: without them nothing is known about images that were not searched on.")
     steps += filter(None, [unlike_labelled(result), what_may_help(result)])
-    at_chance = may_be_chance(result, result.recommended.test)
-    if at_chance:
+    compared = result_beside_chance(result, result.recommended.test)
+    if compared:
         steps.append(
-            "Do not use it yet: it may be no better than chance, whatever else it is better than. Perhaps "
+            f"Do not use it yet: it {compared}, whatever else it is better than. Perhaps "
             "the model knows such pictures, or the classes by these names, too little for words to help: try "
             "simpler names (`class_names = FILE`) or another model (`model`)."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from statistics import NormalDist
@@ -339,8 +339,7 @@ def accuracy_without_images(result: SearchResult) -> float | None:
 
 def may_be_chance(result: SearchResult, test: float | None) -> bool:
     """Return whether a test accuracy of this result may be no better than chance."""
-    share = accuracy_without_images(result)
-    return test is not None and share is not None and is_no_better(test, result.dataset.sizes.test, share)
+    return bool(result_beside_chance(result, test))
 
 
 def is_no_better(test: float, images: int, share: float) -> bool:
@@ -348,12 +347,32 @@ def is_no_better(test: float, images: int, share: float) -> bool:
     return images > 0 and 0.0 <= test <= 1.0 and wilson(test, images)[0] <= share
 
 
+def beside_chance(tests: Iterable[tuple[float, int, float]]) -> str:
+    """Return how accuracies that may be no better than chance compare with it; empty if there are none.
+
+    Args:
+        tests: Each accuracy, its number of images and the share that chance gets.
+    """
+    are_worse = {
+        wilson(test, images)[1] < share for test, images, share in tests if is_no_better(test, images, share)
+    }
+    if len(are_worse) > 1:
+        return "may be no better than chance, or is worse"
+    return "is worse than chance" if True in are_worse else "may be no better than chance" * bool(are_worse)
+
+
+def result_beside_chance(result: SearchResult, test: float | None) -> str:
+    """Return how a test accuracy of this result compares with chance; empty if it is better or unknown."""
+    share = accuracy_without_images(result)
+    return "" if test is None or share is None else beside_chance([(test, result.dataset.sizes.test, share)])
+
+
 def chance_in_words(classes: int, share: float, *, by_frequency: bool) -> str:
     """Describe what is chance: a random class, or ``by_frequency`` always the most frequent one."""
     guess = f"naming one of {classes} classes at random"
     if by_frequency:
         guess = f"always naming the most frequent of {classes} classes"
-    return f"chance: {guess} gets {100 * share:.1f} %"
+    return f"{guess} gets {100 * share:.1f} %"
 
 
 def chance_warning(result: SearchResult) -> str:
@@ -361,14 +380,14 @@ def chance_warning(result: SearchResult) -> str:
     test = result.recommended.test
     if result.recommended.form == WITH_IMAGES and not may_be_chance(result, test):
         test = result.texts.test
-    if test is None or not may_be_chance(result, test):
+    compared = result_beside_chance(result, test)
+    if test is None or not compared:
         return ""
     low, high = wilson(test, result.dataset.sizes.test)
     by_frequency = most_frequent_share(result) is not None
     share = accuracy_without_images(result) or 0.0
     chance = chance_in_words(result.dataset.classes, share, by_frequency=by_frequency)
-    is_below = "is worse than" if high < share else "may be no better than"
-    return f"{100 * test:.1f} % on test ({100 * low:.1f} to {100 * high:.1f}) {is_below} {chance}"
+    return f"{100 * test:.1f} % on test ({100 * low:.1f} to {100 * high:.1f}) {compared}: {chance}"
 
 
 def with_warnings(result: SearchResult) -> SearchResult:

@@ -128,7 +128,7 @@ async def test_uneven_classes_are_held_against_the_most_frequent_one(
     assert sketch == [False, True]
     print_ways(uneven, "promptclimb search")
     guess = f"always naming the most frequent of {uneven.classes} classes gets {100 * uneven.chance:.1f} %"
-    assert f"may be no better than chance: {guess}" in capsys.readouterr().out
+    assert f"† may be no better than chance, or is worse: {guess}" in capsys.readouterr().out
 
 
 async def test_what_is_right_on_every_image_is_not_said_to_be_beaten(
@@ -463,7 +463,7 @@ def test_the_predictions_are_those_of_the_recommended_classifier(
     best = next(way for way in document["ways"] if way["name"] == document["recommended"]["name"])
     form = {"texts": "without_images", "with_images": "with_images"}[document["recommended"]["form"]]
     assert best[form]["test"] == 1 - len(wrong) / len(rows) < 1
-    assert f"predictions: new/p.csv; {len(wrong)} of {len(rows)} are wrong" in err
+    assert f"predictions of what is recommended: new/p.csv; {len(wrong)} of {len(rows)} are wrong" in err
     assert main(["predict", "pictures", "--run", "best"]) == 0
     predicted = {row["file"]: row for row in csv.DictReader(capsys.readouterr().out.splitlines())}
     for row in rows:
