@@ -127,5 +127,7 @@ def models(arguments: argparse.Namespace) -> int:
 
 def add_models_options(parser: Parser) -> None:
     """Add the options of ``models``."""
-    parser.add_argument("--grep", metavar="TEXT", help="those with this text in name or tag, open_clip's too")
+    parser.add_argument(
+        "--grep", metavar="TEXT", help="models with this text in name or tag, open_clip's too"
+    )
     add_json(parser)

@@ -43,7 +43,7 @@ COMMAND_GROUPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "set up": {
             "datasets": "list data sets, or show the few-shot split of one",
-            "models": "list the bundled models, and open_clip's",
+            "models": "list the bundled models; with --grep, open_clip's too",
             "config": "write a file of settings, or show where each comes from",
         },
     }

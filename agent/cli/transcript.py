@@ -108,5 +108,5 @@ def add_options(parser: Parser) -> None:
         dest="form",
         choices=(MARKDOWN, JSONL),
         default=MARKDOWN,
-        help="for people, or one JSON object a line (default: %(default)s)",
+        help="markdown: for people; jsonl: one JSON object a line (default: %(default)s)",
     )
