@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
-from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from pydantic import SecretStr
 
@@ -28,6 +29,8 @@ _SECRET_WORD = re.compile(
     r"|(?:\A|_)(?:auth|bearer|cookies?|headers|jwt|pwd)(?:_|\Z)"
 )
 _KEY = re.compile(r"(\w*?)_?(?:keys?|token)")
+_SIGNS = re.compile(r"code|(?:.*[_-])?sig(?:nature)?", re.IGNORECASE)
+"""Parameters of an address that let its bearer in, beside those with the name of a key or token."""
 _NO_SECRET = re.compile(
     r"(?:\A|_)(?:begin|bos|cache|end|eos|idempotency|image|mask|pad|partition|routing|sep|sort|start|stop|text|unk)\Z"
 )
@@ -66,6 +69,17 @@ def split_query(url: str) -> tuple[str, dict[str, str]]:
     if not parts.query:
         return url, {}
     return urlunsplit(parts._replace(query="", fragment="")).rstrip("/"), dict(parse_qsl(parts.query))
+
+
+def typed_address(url: str) -> str:
+    """Return an address to type again: without user, password and what may be secret in its query."""
+    parts = urlsplit(url)
+    public = [
+        (name, value)
+        for name, value in parse_qsl(parts.query)
+        if not _SIGNS.fullmatch(name) and secret_member({name: value}, os.environ) is None
+    ]
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, urlencode(public), ""))
 
 
 def key_headers(url: str, key: str, userinfo: str = "") -> dict[str, str]:

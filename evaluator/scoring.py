@@ -68,7 +68,7 @@ BY_SCHEMA = "answers_by_schema"
 SCORER_DIALECT, SCORER_IMAGE_SIZE = "scorer_dialect", "scorer_image_size"
 """Notes on how a model behind an API was asked for vectors."""
 OTHER_MODEL = "scorer_models"
-"""The note on a model behind an API that has become another one."""
+"""The note on a model behind an API that has become another one, or may have."""
 MOST_UNREADABLE, LONGEST_UNREADABLE = 3, 80
 """Unreadable answers that a score shows, and characters of each."""
 _ROUNDING = 1e-9

@@ -18,7 +18,6 @@ from ...evaluator.settings import applying_to
 from ...evaluator.white_box.references import REFERENCES, names_in
 from ...prompts.kinds import KINDS
 from .. import api
-from ..config.fields import without_credentials
 from ..config.schema import OPTIONS, ScoringConfig, SearchConfig
 from ..config.sources import on_command_line
 from ..present.sentences import unlike, unused_images
@@ -29,6 +28,7 @@ from ..results.result import words_of
 from ..results.run_dir import is_run, output_file, write_atomically
 from ..search.inputs import read_template_file
 from ..search.measuring import TEXTS_COLUMN, Evaluation
+from ..secrets import typed_address
 from ..text import printable
 from .options import HIDDEN_ALIASES, add_json, add_search_options, given_settings, given_spec, positive_number
 from .output import console, print_json, print_line, program, result_alone, say, short_path
@@ -91,6 +91,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
         say(spent_on(evaluation.scorer_usage, evaluation.labels or Path()))
     if arguments.as_json:
         print_json(evaluation.to_json(most_confusions=arguments.confusions))
+        if (note := evaluation.notes.get(OTHER_MODEL)) is not None:
+            say(f"note: {note}")
     else:
         _print(evaluation, arguments, config)
     # Last: a full disk must not cost the table.
@@ -276,17 +278,17 @@ def recommendation(evaluation: Evaluation) -> str:
 
 
 def _predict_command(file: Path, config: SearchConfig) -> str:
-    """Return the command that uses a saved classifier; an address may have a key, which is left out."""
+    """Return the command that uses a saved classifier; a key in an address is left out."""
     words = ["predict", "FOLDER", "--run", short_path(file)]
     if config.scorer_url is not None:
-        words += ["--model", config.model, "--scorer-url", without_credentials(config.scorer_url)]
+        words += ["--model", config.model, "--scorer-url", typed_address(config.scorer_url)]
     if config.shared_cache is not None:  # what it holds is not paid for again
         words += ["--shared-cache", short_path(config.shared_cache)]
     return f"{program()} {shlex.join(words)}"
 
 
 def search_command(arguments: argparse.Namespace, config: SearchConfig) -> str:
-    """Return the search on the same data and model; an address may have a key, which is left out.
+    """Return the search on the same data and model; a key in an address is left out.
 
     Empty for the settings of a run: a search with them would have its folder, and is refused.
     """
@@ -296,7 +298,7 @@ def search_command(arguments: argparse.Namespace, config: SearchConfig) -> str:
     for name, value in given_settings(arguments).items():
         flag = OPTIONS[name].flag
         if flag and (OPTIONS[name].group in ("Data", "Model") or name == "search_for"):
-            shown = without_credentials(value) if name == "scorer_url" else str(value)
+            shown = typed_address(value) if name == "scorer_url" else str(value)
             words += [flag] if value is True else [flag, shlex.quote(shown)]
     if arguments.config_file is not None:
         words += ["--config", shlex.quote(str(arguments.config_file))]

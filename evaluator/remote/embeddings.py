@@ -48,6 +48,7 @@ from ..threads import in_thread, outliving_its_waiter
 from .asking import ApiAnswer, ApiEstimate, ApiRefusal, ApiRequest
 from .dialects import DIALECTS, EmbeddingDialect, costliest_dialect, dialect_of
 from .evaluator import (
+    ANOTHER_FOLDER,
     LONGEST_REFUSAL,
     REFUSED_EARLIER,
     BadReplyError,
@@ -162,7 +163,7 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             kept = await in_thread(partial(self.problem.store.vectors.keep, check))
             self._compare(self.model_check, kept[self._check_key])  # another process may have kept its own
             self._check_answers()
-            self._is_kept = True
+            self._is_kept, self._is_recognised = True, not self._is_elsewhere
         return await super().ask_all(table, questions)
 
     async def recognise(self, check: Vector) -> None:
@@ -484,8 +485,10 @@ class EmbeddingsEvaluator(RemoteEvaluator):
         if not isinstance(now, str):  # else the model is not recognised
             if self.model_check is None:
                 self.model_check = now  # kept with the first answers of this model
-            self._compare(now, self.model_check)
-            if self._is_elsewhere and self._lost is None:
+            else:
+                self._compare(now, self.model_check)
+                self._is_recognised = self._lost is None
+            if self._is_elsewhere and self._is_recognised:
                 await self.note_place()
         self._is_checked = True
 
@@ -495,8 +498,8 @@ class EmbeddingsEvaluator(RemoteEvaluator):
             return
         message = (
             f"{self._differs} before: it is another model now. Its earlier answers are in "
-            f"{self.problem.store.path}. Search again in a new run; for other commands, name another "
-            "folder with `shared_cache`, or delete that file, which may hold answers of other models too"
+            f"{self.problem.store.path}. Search again in a new run; for other commands, "
+            f"{ANOTHER_FOLDER}, or delete that file, which may hold answers of other models too"
         )
         self._lost = AskingEndedError(message)
         self._lost.__cause__ = ModelError(message)

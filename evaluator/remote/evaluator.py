@@ -79,6 +79,8 @@ REFUSED_EARLIER = "it was refused earlier"
 """Said where no reason was kept."""
 _LONGEST_SHOWN = 120
 """Characters of a reply in a message, so that the advice after it is not cut off."""
+ANOTHER_FOLDER = "name another folder with `shared_cache` (in Python, of a SearchConfig)"
+"""What to do where answers of two models would be mixed."""
 _MODELS = ("first name of", "later name of")
 """Under which keys the names are kept that a model answers under."""
 
@@ -268,7 +270,7 @@ class RemoteProblem:
 
     @property
     def place(self) -> str:
-        """Where models are told apart: host, port and path, without a password."""
+        """Host, port and path, for messages: without what may be secret."""
         return f"{self.host}{urlsplit(self.url).path.rstrip('/')}"
 
     def key_of_form(self, what: str) -> str:
@@ -309,6 +311,8 @@ class RemoteEvaluator(ABC):
         self._models: list[str] = []
         self._is_elsewhere = False  # all that is kept was answered at another address
         self._is_place_kept = False
+        self._are_several = False  # answers came from several addresses, of which nothing shows the model
+        self._is_recognised = False  # the model in use is the one whose answers are kept
         self._failed = Counter[str]()  # how often every attempt failed, by image
 
     def close(self) -> None:
@@ -324,10 +328,15 @@ class RemoteEvaluator(ABC):
             note = (
                 f"the scorer answered as {first}, and later as {later}: accuracies of the two do not compare"
             )
+        elif self._are_several:
+            note = (
+                "the answers that are kept for this model came from more than one address; if there are "
+                f"different models, their accuracies do not compare: start anew, and {ANOTHER_FOLDER}"
+            )
         elif self._is_elsewhere:
             note = (
                 "all answers were kept from another address; if there is another model at "
-                f"{shown(self.problem.place)}, name another folder with `shared_cache`"
+                f"{shown(self.problem.place)}, {ANOTHER_FOLDER}"
             )
         else:
             return info
@@ -346,11 +355,12 @@ class RemoteEvaluator(ABC):
             AskingEndedError: See ``ApiAsk``.
         """
         keys = list(map(self.problem.key_of_form, _MODELS))
-        anywhere, here = self._address_keys
-        known = await in_thread(partial(self.problem.store.answers.find, [*keys, anywhere, here]))
+        first, here, several = self._address_keys
+        known = await in_thread(partial(self.problem.store.answers.find, [*keys, first, here, several]))
         self._models = [known[key] for key in keys if isinstance(known.get(key), str)]
         self._is_place_kept = here in known
-        self._is_elsewhere = anywhere in known and here not in known
+        self._is_elsewhere = first in known and here not in known
+        self._are_several = several in known
 
     async def score(self, templates: Sequence[str]) -> list[Verdict]:
         """Score candidates on train and val; see ``Scorer``.
@@ -617,17 +627,25 @@ class RemoteEvaluator(ABC):
             self._models.append(kept)
 
     @property
-    def _address_keys(self) -> tuple[str, str]:
-        """The keys that say whether any address answered as this model, and whether the one in use did."""
+    def _address_keys(self) -> tuple[str, str, str]:
+        """The keys of the first address that answered as this model, of the one in use, and of several."""
         keys = self.problem.keys(**self.form, addresses="of answers")
-        return keys.key(""), keys.key(self.problem.place)
+        query = urlsplit(self.problem.url).query  # a gateway may tell models apart by it
+        here = f"{self.problem.place}?{query}" if query else self.problem.place
+        return keys.key(""), keys.key(here), keys.key("several")
 
     async def note_place(self) -> None:
-        """Keep the address, as one that answers."""
-        if not self._is_place_kept:
-            self._is_place_kept, self._is_elsewhere = True, False
-            kept = dict.fromkeys(self._address_keys, True)
-            await in_thread(partial(self.problem.store.answers.keep, kept))
+        """Keep the address, as one that answers; and that it is not the first, if models may be mixed."""
+        if self._is_place_kept:
+            return
+        self._is_place_kept = True
+        first, here, several = self._address_keys
+        keep = self.problem.store.answers.keep
+        # Earlier versions kept True in place of the first address.
+        is_first = (await in_thread(partial(keep, {first: here})))[first] == here
+        self._are_several |= not is_first and not self._is_recognised
+        self._is_elsewhere = False
+        await in_thread(partial(keep, dict.fromkeys([here, *[several] * self._are_several], True)))
 
     async def _others_are_answered(self, kind: str, answered_before: int) -> bool:
         """Return whether another question is answered; if none was meanwhile, ask one again as a control.

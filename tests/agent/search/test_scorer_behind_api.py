@@ -60,6 +60,7 @@ from promptclimb.evaluator.scoring import (
     DEFAULT_INSTRUCTION,
     OPENAI_7,
     OPENAI_80,
+    OTHER_MODEL,
     Predictions,
     Unanswered,
 )
@@ -805,7 +806,38 @@ def test_a_table_of_answers_from_another_address_alone_says_so(
     with Serving(ScorerServer()) as second:
         assert main([*ask, second.url]) == 0
         assert second.requests == 0
-    assert "note: all answers were kept from another address" in capsys.readouterr().out
+        assert "note: all answers were kept from another address" in capsys.readouterr().out
+        assert main([*ask, second.url, "--json"]) == 0
+        printed = capsys.readouterr()
+        assert OTHER_MODEL not in json.loads(printed.out)
+        assert "note: all answers were kept from another address" in printed.err
+
+
+async def test_a_resume_at_another_address_says_that_models_may_be_mixed(
+    config: Callable[..., SearchConfig],
+) -> None:
+    """The gain would be that of one model over the other."""
+    async with ScorerServer() as first:
+        before = await search(config(first.url))
+    assert OTHER_MODEL not in before.notes
+    async with ScorerServer(ScorerOptions(blur=-0.6)) as second:
+        after = await resume(before.run_dir, changes={"scorer_url": second.url, "restarts": 2})
+        assert second.requests > 0
+    assert "came from more than one address" in str(after.notes[OTHER_MODEL])
+
+
+def test_the_printed_search_asks_the_same_deployment(
+    colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the address has in its query stays, but for a key."""
+    options = ["--scorer", "zero-shot", "--model", "m", "--shared-cache", str(tmp_path / "kept")]
+    with Serving(ScorerServer(ScorerOptions(blur=-3.0))) as server:
+        url = f"{server.url}?deployment=x"
+        given = ["--data", str(colours), *options, "--shots", "2", "--scorer-url", f"{url}&code=pw-secret"]
+        assert main(["evaluate", *given]) == 0
+    printed = capsys.readouterr().out
+    assert f"--scorer-url '{url}'" in printed
+    assert "pw-secret" not in printed
 
 
 def test_a_run_whose_model_was_replaced_goes_on_only_with_the_first(

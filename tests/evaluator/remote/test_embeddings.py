@@ -25,6 +25,7 @@ from promptclimb.evaluator.remote.dialects import DIALECTS, dialect_of, read_coh
 from promptclimb.evaluator.remote.embeddings import TRIAL_TEXT, EmbeddingsEvaluator, as_vector
 from promptclimb.evaluator.remote.evaluator import BadReplyError, RemoteEvaluator
 from promptclimb.evaluator.scoring import (
+    OTHER_MODEL,
     UNREADABLE,
     FeatureEvaluator,
     MaybeAwaitable,
@@ -404,6 +405,7 @@ def test_a_model_that_has_changed_is_not_mixed(
             changed_model.score(["the {}"])
         assert isinstance(caught.value.__cause__, ModelError)
         assert f"answers are in {tmp_path / 'l'}. Search again in a new run" in str(caught.value)
+        assert "with `shared_cache` (in Python, of a SearchConfig), or delete" in str(caught.value)
     assert (len(api.requests), len(api.checks)) == (0, 1)
     same = VisualApi(blur=1.0)
     scored(session(same), "the {}")
@@ -439,6 +441,26 @@ def test_an_address_that_answered_in_another_form_alone_is_not_taken_for_known(
     scored(session(VisualApi(blur=-1.0), "b", "infinity"), TEMPLATE)
     with pytest.raises(AskingEndedError, match="another model now"):
         session(VisualApi(blur=-1.0), "b", "openai")
+
+
+def test_another_address_of_the_same_model_is_no_matter(opened: Opened, tmp_path: Path) -> None:
+    """Its vector of a text shows it; where that is refused, answers of several addresses are noted."""
+
+    def refused(_number: int, request: ApiRequest, body: Any) -> Any:
+        return ApiRefusal("too short") if TRIAL_TEXT in str(request.body) else body
+
+    def note(address: str, template: str, api: VisualApi) -> object:
+        place = {"scorer_url": f"http://127.0.0.1:1/{address}", "scorer_dialect": "openai"}
+        evaluator = opened("embeddings", api, tmp_path / "l", **place)
+        scored(evaluator, template)
+        return evaluator.info.notes.get(OTHER_MODEL)
+
+    assert note("a", TEMPLATE, VisualApi()) is None
+    assert note("b", TEMPLATE, VisualApi()) is None
+    assert note("b", "the {}", VisualApi()) is None
+    refusing = VisualApi(change=refused)
+    refusing.changes_checks = True
+    assert "came from more than one address" in str(note("c", "one {}", refusing))
 
 
 def test_two_models_that_begin_together_are_not_mixed(opened: Opened, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from promptclimb.agent.store.records import StoredScore, reader, row_text
 from promptclimb.evaluator.errors import DataError, EvaluatorError, ScoringEndedError, StoreCorruptError
 from promptclimb.evaluator.remote.asking import ApiRefusal, ApiReply, ApiRequest
-from promptclimb.evaluator.remote.evaluator import BadReplyError, image_tokens
+from promptclimb.evaluator.remote.evaluator import BadReplyError, RemoteEvaluator, image_tokens
 from promptclimb.evaluator.remote.image_by_image import ChatEvaluator, Prompt, read_completion, read_scores
 from promptclimb.evaluator.remote.labels import LabelStore
 from promptclimb.evaluator.remote.pictures import SentPicture
@@ -305,8 +305,8 @@ def test_a_model_that_becomes_another_one_is_noted(opened: Opened, tmp_path: Pat
     assert evaluator.info.notes[OTHER_MODEL] == noted
 
 
-def test_answers_from_another_address_alone_are_noted(opened: Opened, tmp_path: Path) -> None:
-    """Until one comes from the address in use: another model may be there under the same name."""
+def test_answers_from_another_address_are_noted(opened: Opened, tmp_path: Path) -> None:
+    """For good, once they came from several: another model may be at each under the same name."""
 
     def note(address: str, instruction: str) -> object:
         evaluator = opened("chat", VisualApi(), tmp_path / "kept", scorer_url=f"http://127.0.0.1:1/{address}")
@@ -318,8 +318,43 @@ def test_answers_from_another_address_alone_are_noted(opened: Opened, tmp_path: 
     noted = str(note("b/v1", INSTRUCTION))
     assert noted.startswith("all answers were kept from another address")
     assert "at '127.0.0.1:1/b/v1', name another folder" in noted
-    assert note("b/v1", "Which?\n{classes}") is None
-    assert note("b/v1", INSTRUCTION) is None
+    several = str(note("b/v1", "Which?\n{classes}"))
+    assert several.startswith("the answers that are kept for this model came from more than one address")
+    assert note("b/v1", INSTRUCTION) == several
+    assert note("a/v1", INSTRUCTION) == several
+
+
+def test_an_address_is_told_from_another_by_its_query_too(opened: Opened, tmp_path: Path) -> None:
+    """A gateway may have a deployment there; it is not shown, as it may be secret."""
+
+    def note(query: str) -> object:
+        url = f"http://127.0.0.1:1/v1?{query}"
+        evaluator = opened("zero-shot", VisualApi(), tmp_path / "kept", scorer_url=url)
+        scored(evaluator, "a photo of a {}")
+        return evaluator.info.notes.get(OTHER_MODEL)
+
+    assert note("deployment=x") is None
+    assert note("deployment=x") is None
+    assert "at '127.0.0.1:1/v1', name another" in str(note("deployment=y"))
+
+
+def test_labels_that_name_no_address_raise_no_alarm(opened: Opened, tmp_path: Path) -> None:
+    """As earlier versions wrote them; or with an address, but not which was the first."""
+
+    def session(address: str, instruction: str = INSTRUCTION) -> RemoteEvaluator:
+        url = f"http://127.0.0.1:1/{address}"
+        evaluator = opened("chat", VisualApi(), tmp_path / "kept", scorer_url=url)
+        scored(evaluator, instruction)
+        return evaluator
+
+    evaluator = session("a")
+    first, here, _several = evaluator._address_keys
+    file = evaluator.problem.store._file
+    file.rows("UPDATE answers SET value = 'true' WHERE key = ?", [first])
+    assert OTHER_MODEL not in session("a", "Which?\n{classes}").info.notes
+    file.rows("DELETE FROM answers WHERE key IN (?, ?)", [first, here])
+    assert OTHER_MODEL not in session("b").info.notes
+    assert OTHER_MODEL not in session("b", "Which one?\n{classes}").info.notes
 
 
 def test_unreadable_answers_are_wrong_and_shown(opened: Opened) -> None:
