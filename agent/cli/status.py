@@ -15,7 +15,7 @@ from ...evaluator.files import user_path
 from ..config.sources import on_command_line
 from ..events.types import NamesChosen, UsageEvent
 from ..llm.local_models import shown_llm
-from ..present.sentences import gains_in_words, left_text, method_text, spent_text, verdict_lines
+from ..present.sentences import event_text, gains_in_words, left_text, method_text, spent_text, verdict_lines
 from ..results.accuracies import score_text
 from ..results.history import OTHER_VERSION, RunView, state_of
 from ..results.result import left_of_both, words_of_all
@@ -202,10 +202,8 @@ def _lines(state: RunView) -> list[str]:
     lines += [f"left: {left}"] * bool(left)
     if state.stop_reason:
         lines.append(f"stopped: {on_command_line(state.stop_reason)}")
-    last, time = state.last_event
-    if last and time:
-        happened = last.replace(".", " ").replace("_", " ")
-        lines.append(f"last event: {happened}, {time[:19].replace('T', ' ')} UTC")
+    if last := event_text(*state.last_event):
+        lines.append(f"last event: {last}")
     if state.state in ("stopped", "unfinished"):
         resume = resume_command(state.run_dir, state.limits)
         lines.append(f"to resume{with_higher(state.limits)}: {resume}")

@@ -42,6 +42,7 @@ from .sentences import (
     about_order,
     about_test,
     cost_text,
+    event_text,
     gains_in_words,
     left_text,
     llm_of_templates,
@@ -317,8 +318,8 @@ def _refused(view: RunView) -> list[tuple[str, str, Sequence[str]]]:
 
 
 def _facts_so_far(view: RunView) -> dict[str, str]:
-    progress, (last, time) = view.progress, view.last_event
-    facts = {"state": view.state, "last event": f"{last}, {time}", "rounds": f"{progress.rounds:,}"}
+    progress, last = view.progress, event_text(*view.last_event)
+    facts = {"state": view.state, **({"last event": last} if last else {}), "rounds": f"{progress.rounds:,}"}
     if progress.usage is not None and progress.usage.calls:
         facts |= spent_rows(progress.usage)
     if progress.scorer_usage is not None and progress.scorer_usage.calls:

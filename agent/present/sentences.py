@@ -324,6 +324,13 @@ def cost_text(dollars: float | None) -> str:
     return f"${dollars:.4f}" if dollars else "nothing"
 
 
+def event_text(name: str | None, time: str | None) -> str:
+    """Return the latest event of a log in words, with its time in ISO 8601; empty for none."""
+    if not name or not time:
+        return ""
+    return f"{name.replace('.', ' ').replace('_', ' ')}, {time[:19].replace('T', ' ')} UTC"
+
+
 def left_text(key: str, value: float) -> str:
     """Return what is left of a limit, by its key: ``$0.0150``, ``1,200 tokens``."""
     if key == COST.key:

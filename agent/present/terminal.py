@@ -406,7 +406,8 @@ class Display:
                 self._printed, self._said = now, opening
                 self._line(opening)
             return
-        within_round = 0 < rounds == self._printed_rounds
+        # Requests to a scorer behind an API go on within a round, and in the final evaluation.
+        within_round = 0 < rounds == self._printed_rounds and self.progress.scorer_usage is None
         every_s = (
             EVERY_S_AT_MOST if within_round else min(max(EVERY_S, (now - self._began) / 20), EVERY_S_AT_MOST)
         )

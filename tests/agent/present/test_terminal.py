@@ -53,6 +53,10 @@ USED = UsageChanged(
     estimated_tokens=0,
     left={"calls": 3.0, "minutes": 2.5, "cost_usd": 0.45},
 )  # fmt: skip
+PAID = ScorerUsageChanged(
+    calls=900, failed_calls=0, retries=0, prompt_tokens=0, completion_tokens=0, cost_usd=0.18,
+    left={"scorer_calls": 100, "cost_usd": 0.27},
+)  # fmt: skip
 
 
 def over(round: int, train: float = 0.625, best: str = "b {}") -> RoundFinished:
@@ -141,6 +145,18 @@ def test_a_round_has_a_line_at_most() -> None:
     assert [line.split(",")[0] for line in lines[1:]] == [
         f"[{clock}] 0 of 4 restarts and 1 of 48 rounds done" for clock in ("0:05", "1:05")
     ]
+
+
+def test_a_scorer_behind_an_api_has_lines_within_a_round_too() -> None:
+    """A round of it may take minutes, and its requests are counted."""
+    display, stream, now = timed()
+    for event in (SEVERAL, over(1)):
+        display(event)
+    for calls in range(1, 5):
+        now[0] += 5.0
+        display(replace(PAID, calls=calls))
+    lines = stream.getvalue().splitlines()
+    assert [line.split(",")[0].split("]")[0] for line in lines[1:]] == ["[0:05", "[0:10", "[0:15", "[0:20"]
 
 
 def test_no_line_on_the_progress_follows_the_final_class_names() -> None:
@@ -368,11 +384,7 @@ def printed(result: SearchResult) -> str:
 def test_the_money_that_is_left_falls_as_the_scorer_is_paid() -> None:
     """The LLM's last word on it is older, or it has none to say."""
     state = LiveProgress()
-    paid = ScorerUsageChanged(
-        calls=900, failed_calls=0, retries=0, prompt_tokens=0, completion_tokens=0, cost_usd=0.18,
-        left={"scorer_calls": 100, "cost_usd": 0.27},
-    )  # fmt: skip
-    for event in (STARTED, USED, paid):
+    for event in (STARTED, USED, PAID):
         state.add(event)
     assert state.left == ["3 calls", "2.5 minutes", "$0.2700", "100 scorer calls"]
     assert state.spent[0] == "LLM: 7 of 10 calls, 1,000 tokens, $0.0500"
