@@ -18,7 +18,6 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from rich.console import Console
 
 from ..evaluator.classifier import Classifier
-from ..evaluator.counts import counted
 from ..evaluator.datasets.class_names import checked_names
 from ..evaluator.datasets.loading import Known, check_data_name, known
 from ..evaluator.datasets.loading import load_data as read_data
@@ -37,7 +36,7 @@ from ..evaluator.prediction import (
 from ..evaluator.scoring import (
     Split,
 )
-from ..evaluator.spec import EvaluatorSpec, Report
+from ..evaluator.spec import EvaluatorSpec, OpeningProgress, Report
 from ..evaluator.white_box.references import check_reference
 from ..evaluator.white_box.running import run_all
 from ..prompts.kinds import TEMPLATE, CandidateError, PromptKind, kind_named
@@ -45,7 +44,7 @@ from .config.schema import OPTIONS, SearchConfig
 from .events.types import Bus, Listener
 from .llm.scorer import scorer_in_thread, seldom
 from .present.page import rewrite_report, write_report
-from .present.terminal import COPIES, Display
+from .present.terminal import Display, encoded_text
 from .results.exports import ChosenPrompts
 from .results.history import view_of
 from .results.result import ApiUsage, SearchResult
@@ -120,11 +119,7 @@ def evaluate(
         raise UsageError(f"classes can be inspected for one {kind.words.noun} at a time; give one")
     references = _references(white_box, config, custom_scorer, all_labels=not texts)
     asks, say = custom_scorer is None and config.is_api, report or (lambda _line: None)
-    labels, opening = shared_labels(config) if asks else None, seldom(say)
-
-    def encoded(done: int, of: int, with_copies: bool) -> None:
-        opening(f"{done:,} of {counted(of, 'image')} encoded{COPIES * with_copies}")
-
+    labels = shared_labels(config) if asks else None
     opened = (
         _without_asking()
         if labels is None
@@ -137,7 +132,7 @@ def evaluate(
             spec,
             custom_scorer,
             report=report,
-            progress=encoded,
+            progress=_encoding(say),
             needs_train=False,
             lazily=True,
             ask=ask,
@@ -161,6 +156,22 @@ def evaluate(
         return measured
     usage = ApiUsage.of(ask.budget.spent, priced=config.scorer_price is not None)
     return replace(measured, scorer_usage=usage, labels=labels)
+
+
+def _encoding(say: Report) -> OpeningProgress:
+    """Return a listener that says at times how many images are encoded, and then that all are."""
+    at_times, is_begun = seldom(say), False
+
+    def encoded(done: int, of: int, with_copies: bool) -> None:
+        nonlocal is_begun
+        line = encoded_text(done, of, with_copies=with_copies)
+        if done < of:
+            is_begun = at_times(line) or is_begun
+        elif is_begun:
+            is_begun = False
+            say(line)
+
+    return encoded
 
 
 def _texts(templates: Iterable[str], kind: PromptKind) -> list[str]:

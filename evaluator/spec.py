@@ -17,7 +17,7 @@ from .settings import Group, Scope, Settings, applying_to, one_of, setting, tech
 COLUMNS = ("path", "label", "split")
 FORM = "path=NAME,label=NAME, and split=NAME where there is one"
 
-Report = Callable[[str], None]
+Report = Callable[[str], object]
 OpeningProgress = Callable[[int, int, bool], None]
 """Called with the number of images encoded, and of all of every split, and whether these count copies."""
 

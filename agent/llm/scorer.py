@@ -304,15 +304,16 @@ def _refusal(error: BadRequestError | RequestFailedError) -> ApiRefusal:
     return ApiRefusal(f"{error}{' (`scorer_image_size = N` for smaller images)' if smaller else ''}", failed)
 
 
-def seldom(report: Report) -> Report:
-    """Return a function that passes a line on if none was for a while, for what may take long."""
+def seldom(report: Report) -> Callable[[str], bool]:
+    """Return a function that passes a line on if none was for a while, and returns whether it did."""
     due = time.monotonic() + PROGRESS_EVERY_S
 
-    def report_if_due(line: str) -> None:
+    def report_if_due(line: str) -> bool:
         nonlocal due
-        if time.monotonic() >= due:
+        if is_due := time.monotonic() >= due:
             due = time.monotonic() + PROGRESS_EVERY_S
             report(line)
+        return is_due
 
     return report_if_due
 

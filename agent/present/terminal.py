@@ -47,7 +47,6 @@ OPENING_S, OPENING_S_AT_MOST = 10.0, 600.0
 MOST_SHOWN = 12
 """Most restarts with a line of their own."""
 BAR_WIDTH = 24
-COPIES = ", augmented copies included"
 MOST_REASONS = 5
 
 
@@ -67,6 +66,12 @@ def sentence(event: events.Event) -> str | None:
         case events.ListenerFailed():
             return f"the listener {event.listener} failed and gets no more events ({event.error})"
     return None
+
+
+def encoded_text(done: int, of: int, *, with_copies: bool) -> str:
+    """Return how many images are encoded, and of how many while more are to come."""
+    images = counted(of, "image") if done >= of else f"{done:,} of {counted(of, 'image')}"
+    return f"{images} encoded{', augmented copies included' * with_copies}"
 
 
 def _opening(event: events.SearchStarted) -> str:
@@ -146,9 +151,8 @@ class LiveProgress(Progress):
         super().add(event)
         match event:
             case events.ImagesEncoded():
-                of_how_many = f"{event.done:,} of " if event.done < event.of else ""
-                self.encoded, images = (event.done, event.of), counted(event.of, "image")
-                self.opening = f"{of_how_many}{images} encoded{COPIES * event.with_copies}"
+                self.encoded = event.done, event.of
+                self.opening = encoded_text(event.done, event.of, with_copies=event.with_copies)
             case events.ModelFetched():
                 done, size = (f"{count / 1e6:,.0f}" for count in (event.done, event.of))
                 self.opening = f"fetching {event.model} from {event.source}: {done} of {size} MB"
@@ -340,6 +344,9 @@ class Display:
         self._encoding: tuple[float, int] | None = None  # when the first images were encoded, and how many
         self._measured: float | None = None
         self._reasons: set[str] = set()
+        self._naming: str | None = (
+            None  # what the LLM read; behind an API it is first scored before templates
+        )
         self._live = Live(
             get_renderable=self._panel,
             console=console,
@@ -356,8 +363,10 @@ class Display:
         is_opened = isinstance(event, events.SearchStarted) and self._encoding is not None
         if is_opened and not self._is_live and progress.opening != self._said:
             self._line(progress.opening)
-        if (text := sentence(event)) is not None:
+        if (text := sentence(event)) is not None and text != self._naming:
             self._line(text)
+        if isinstance(event, events.NamesRead):
+            self._naming = text
         if isinstance(event, events.NamesChosen):
             # Its line ends the search; a line on the progress would look as if it went on.
             self._printed = self._now()

@@ -315,6 +315,11 @@ class NameRounds:
         predictions_each = len(names.few_shot.labels) * (len(finalists) + MOST_CHECKS)
         most = max(1, min(COMPARED, MOST_TEXTS // texts, MOST_PREDICTIONS // predictions_each))
         templates = self._compared[:most]
+        if len(templates) > 1:
+            chosen_by = f"{len(templates)} templates, not by one as in the rounds"
+            self._emit(
+                Noted(text=f"class names: now chosen by {chosen_by}, so fewer labelled images may be correct")
+            )
         few_shot, (with_start, *predictions) = await self._predictions.predict(
             templates, [names.start.names, *(names.with_start({label: name}) for label, name in finalists)]
         )

@@ -74,7 +74,8 @@ def open_in_process(
         notes = _notes(spec, encoder, loaded, data, train, report)
 
     def open_test() -> Labelled:
-        return labelled(images, "test", data.test.open(), data, ahead)
+        counted_anew = replace(images, progress=_added_up(progress, data.test.size, with_copies=False))
+        return labelled(counted_anew, "test", data.test.open(), data, ahead)
 
     return OpenClipEvaluator(
         info=_info(spec, data, facts, devices[0], (train, val), ahead, notes, copies),

@@ -127,7 +127,7 @@ def named_kinds(kinds: Counter[str]) -> str:
 
 
 def walk(
-    folder: Path, ignored: Counter[str], on_error: Callable[[DataError], None] | None = None
+    folder: Path, ignored: Counter[str], on_error: Callable[[DataError], object] | None = None
 ) -> Iterator[Path]:
     """Yield images in a folder and below it, following links but not loops.
 

@@ -19,6 +19,7 @@ from promptclimb.agent.events.types import (
     ImagesEncoded,
     ModelFetched,
     NamesChosen,
+    NamesRead,
     Noted,
     Paused,
     RestartFinished,
@@ -157,6 +158,19 @@ def test_a_scorer_behind_an_api_has_lines_within_a_round_too() -> None:
         display(replace(PAID, calls=calls))
     lines = stream.getvalue().splitlines()
     assert [line.split(",")[0].split("]")[0] for line in lines[1:]] == ["[0:05", "[0:10", "[0:15", "[0:20"]
+
+
+def test_the_first_reading_of_class_names_is_said_once() -> None:
+    """Behind an API it is read before templates are scored, and again after; a change is said."""
+    display, stream, _now = timed()
+    read = NamesRead(position=Position(0, 1), read=3, classes=4, taken=True, right=5, images=9)
+    for event in (SEVERAL, read, over(1), read, replace(read, taken=False)):
+        display(event)
+    said = [line for line in stream.getvalue().splitlines() if "the LLM gave another name" in line]
+    assert [line.partition("; ")[2] for line in said] == [
+        "the search starts from its names",
+        "used all at once, its names are no better than yours",
+    ]
 
 
 def test_no_line_on_the_progress_follows_the_final_class_names() -> None:

@@ -218,3 +218,14 @@ async def test_a_chat_of_ones_own_needs_no_name(tmp_path: Path) -> None:
     assert result.usage.calls == 1
     again = await resume(tmp_path / "run", custom_scorer=FakeEvaluator(), chat=ChatByHash())
     assert again.usage.calls == 1
+
+
+def test_the_last_line_on_encoded_images_counts_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The labelled ones with their copies, and the test images by themselves."""
+    monkeypatch.setattr("promptclimb.agent.llm.scorer.PROGRESS_EVERY_S", 0)
+    lines: list[str] = []
+    spec = EvaluatorSpec(shots=1, test_images=96, augmentations=1, cache_dir=tmp_path)
+    evaluate(["a {}"], spec, report=lines.append)
+    encoded = [line for line in lines if " encoded" in line]
+    labelled = "48 images encoded, augmented copies included"
+    assert encoded[encoded.index(labelled) + 1 :] == ["64 of 96 images encoded", "96 images encoded"]
