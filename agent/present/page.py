@@ -68,6 +68,8 @@ REFRESH_S = 60
 """Seconds after which the page of a running search loads itself again."""
 MOST_TEXTS, FIRST_TEXTS = 10, 3
 """Most templates at the top of the page; of more, the first ones."""
+_OBJECTIVES = {"class_mean": "mean over classes", "logprob": "log-probability", "margin": "margin of logits"}
+"""Heads the column of what orders the leaderboard, where that is not accuracy."""
 _SKIPPED = "skipped_images"
 _MOST_LISTED = 10
 
@@ -115,6 +117,10 @@ def _environment() -> Environment:
     def score(context: Mapping[str, Any], value: float | None) -> str:
         return score_text(value, percent=context["page"]["percent"])
 
+    def objective(context: Mapping[str, Any], value: float | None) -> str:
+        is_share = context["page"]["objective"] == _OBJECTIVES["class_mean"]
+        return score_text(value, percent=is_share and context["page"]["percent"])
+
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -127,6 +133,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "score": pass_context(score),
         "origin": _origin,
+        "objective": pass_context(objective),
         "weighted": weighted,
         "beside": lambda row: beside_accuracy(row.train, row.unanswered),
     }
@@ -189,12 +196,20 @@ def _page_of(view: RunView) -> dict[str, Any]:
         "board_rest": max(0, len(rows) - MAX_ROWS),
         "board_order": order,
         "copies": any(row.copies is not None for row in rows[:MAX_ROWS]),
+        "objective": _objective(view),
         "percent": view.percent,
         "refresh_s": REFRESH_S if view.state == "live" else None,
         "finished": result is not None,
         "stopped": result is not None and result.status == "stopped",
         "config": view.config,
     }
+
+
+def _objective(view: RunView) -> str:
+    """Return the heading of what orders the leaderboard; empty if that is accuracy, or not known."""
+    result = view.result
+    is_known = any(row.objective is not None for row in view.rows)
+    return _OBJECTIVES.get(result.objective, "") if result is not None and is_known else ""
 
 
 def _title(view: RunView) -> str:

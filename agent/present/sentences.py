@@ -205,7 +205,7 @@ def without_progress(result: SearchResult) -> str:
     noun = result.words.noun
     if starting is None or not rounds:
         return ""
-    if result.objective != "accuracy":  # the leaderboard does not show others, but their order
+    if result.objective != "accuracy":  # others are shown with validation images and copies
         # With new class names another one may be best.
         is_starting = any(
             row.rank == 1 and not row.round and row.template == result.best.template for row in whole

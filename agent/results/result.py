@@ -317,6 +317,8 @@ class Row:
         images: Training images that ``train`` is the accuracy on, if a race dropped it; None for all.
         estimate: Its accuracy on all training images, estimated, if a race dropped it.
         unanswered: The shares of training images without a class; None if all have one.
+        objective: What the rows are ordered by, validation images and augmented copies included; None if that
+            is their accuracy.
     """
 
     rank: NonNegativeInt = 0
@@ -331,6 +333,7 @@ class Row:
     images: PositiveInt | None = None
     estimate: float | None = None
     unanswered: Annotated[Unanswered | None, _IF_ANY] = None
+    objective: Annotated[float | None, Field(exclude_if=lambda value: value is None)] = None
 
     @property
     def comparable(self) -> float:

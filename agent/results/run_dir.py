@@ -259,20 +259,22 @@ def leaderboard_csv(rows: Sequence[Row]) -> str:
     """Return the leaderboard as CSV.
 
     If races dropped templates, it has two more columns: on how many training images ``train`` was measured,
-    and the estimate for all. If images got no class, it has the shares that were refused and unreadable.
+    and the estimate for all. If images got no class, it has the shares that were refused and unreadable. If
+    the objective is not accuracy, it has its value, by which the rows are ordered.
     """
     raced = any(row.images is not None for row in rows)
     unanswered = any(row.unanswered is not None for row in rows)
-    more = ["images", "estimate"] * raced + ["refused", "unreadable"] * unanswered
+    other = any(row.objective is not None for row in rows)
+    more = ["images", "estimate"] * raced + ["refused", "unreadable"] * unanswered + ["objective"] * other
     lines: list[list[Any]] = [[*_COLUMNS, *more]]
     for row in rows:
-        numbers = (row.val, row.copies, row.estimate)
-        val, copies, estimate = ("" if value is None else f"{value:z.6f}" for value in numbers)
+        numbers = (row.val, row.copies, row.estimate, row.objective)
+        val, copies, estimate, objective = ("" if value is None else f"{value:z.6f}" for value in numbers)
         origin = (row.restart, row.conversation, row.round, safe_cell(row.source or ""))
         cells = [row.rank, safe_cell(row.template), f"{row.train:z.6f}", val, *origin, copies]
         without_class = row.unanswered or Unanswered()
         shares = [f"{without_class.refused:.6f}", f"{without_class.unreadable:.6f}"]
-        lines.append([*cells, *[row.images, estimate] * raced, *shares * unanswered])
+        lines.append([*cells, *[row.images, estimate] * raced, *shares * unanswered, *[objective] * other])
     return spreadsheet(csv_text(lines))
 
 

@@ -90,7 +90,18 @@ def ranking(
     objective: Objective = "accuracy",
     seed: int = 0,
 ) -> list[Entry]:
-    """Return all candidates ordered by the rule, best first, one entry per candidate.
+    """Return all candidates ordered by the rule, best first, one entry per candidate; see ``ranked``."""
+    return [entry for _, entry in ranked(scored, sizes=sizes, objective=objective, seed=seed)]
+
+
+def ranked(
+    scored: Iterable[Entry],
+    *,
+    sizes: Mapping[str, int],
+    objective: Objective = "accuracy",
+    seed: int = 0,
+) -> list[tuple[float, Entry]]:
+    """Return all candidates ordered by the rule with the number that decides, one entry per candidate.
 
     Those that a race dropped come last, by their estimates.
 
@@ -120,16 +131,16 @@ def ranking(
         held = best.get(entry.key)
         if held is None or entry_rank < held[0]:
             best[entry.key] = entry_rank, entry
-    return [entry for _, entry in sorted(best.values(), key=itemgetter(0))]
+    return [(-order[1], entry) for order, entry in sorted(best.values(), key=itemgetter(0))]
 
 
-async def grow(evaluator: Evaluator, ranked: Sequence[str], *, start: int) -> tuple[str, ...]:
+async def grow(evaluator: Evaluator, in_order: Sequence[str], *, start: int) -> tuple[str, ...]:
     """Return the templates to average, the best of the ranking first.
 
-    It begins with the first ``start`` of ``ranked``; one alone, or an average that cannot be measured,
+    It begins with the first ``start`` of ``in_order``; one alone, or an average that cannot be measured,
     is not grown.
     """
-    chosen, sizes = tuple(ranked[:start]), evaluator.info.sizes
+    chosen, sizes = tuple(in_order[:start]), evaluator.info.sizes
     if len(chosen) < 2:
         return chosen
 
@@ -147,7 +158,7 @@ async def grow(evaluator: Evaluator, ranked: Sequence[str], *, start: int) -> tu
     if value is None:
         return chosen
     while len(chosen) < MOST_AVERAGED:
-        larger = [(*chosen, template) for template in ranked[:MOST_CANDIDATES]]
+        larger = [(*chosen, template) for template in in_order[:MOST_CANDIDATES]]
         # Of equal ones the first, which is higher in the ranking.
         measured = [
             (larger_value, -index)
@@ -205,12 +216,16 @@ def unchecked_choice(info: EvaluatorInfo, template: str) -> Choice:
 
 async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[Entry]) -> Choice:
     """Choose by the selection rule; the test split stays closed."""
-    rank_by_rule = partial(ranking, sizes=evaluator.info.sizes, objective=config.objective, seed=config.seed)
+    rank_by_rule = partial(ranked, sizes=evaluator.info.sizes, objective=config.objective, seed=config.seed)
 
     def rank_all() -> tuple[list[Entry], tuple[Row, ...], int]:
-        order = rank_by_rule(scored)
-        rows = tuple(row_of(rank, entry) for rank, entry in enumerate(order, start=1))
-        return order, rows, len({entry.text for entry in scored})
+        in_order = rank_by_rule(scored)
+        is_shown = config.objective != "accuracy"  # else it is known from the accuracies
+        rows = tuple(
+            row_of(rank, entry, value if is_shown else None)
+            for rank, (value, entry) in enumerate(in_order, start=1)
+        )
+        return [entry for _, entry in in_order], rows, len({entry.text for entry in scored})
 
     # Ordering the templates of many restarts takes seconds.
     order, rows, texts_scored = await in_thread(rank_all)
@@ -234,11 +249,11 @@ async def choose(config: SearchConfig, evaluator: Evaluator, scored: Sequence[En
         baselines.setdefault(BARE_NAME, ways[BARE_NAME])
     hand_made = await _hand_made(config, evaluator)
     if hand_made:
-        baselines[BEST_HAND_MADE] = (rank_by_rule(hand_made)[0].scored_as,)
+        baselines[BEST_HAND_MADE] = (rank_by_rule(hand_made)[0][1].scored_as,)
     elif len(baselines.get(HAND_MADE, ())) == 1:  # the best of its list
         baselines[BEST_HAND_MADE] = baselines.pop(HAND_MADE)
     starting = [entry for entry in scored if entry.position.initial]
-    baselines[BEST_STARTING] = ((await in_thread(lambda: rank_by_rule(starting)))[0].scored_as,)
+    baselines[BEST_STARTING] = ((await in_thread(lambda: rank_by_rule(starting)))[0][1].scored_as,)
     shown = {text: _shown(kind, text) for text in chain(*baselines.values(), *ways.values())}
     return Choice(
         best=order[0],
@@ -418,7 +433,7 @@ def _midway(searched: ClassVectors, plain: ClassVectors) -> ClassVectors:
     return total / lengths
 
 
-def row_of(rank: int, entry: Entry) -> Row:
+def row_of(rank: int, entry: Entry, objective: float | None) -> Row:
     """Return a scored template as a line of the leaderboard."""
     return Row(
         rank=rank,
@@ -433,6 +448,7 @@ def row_of(rank: int, entry: Entry) -> Row:
         images=entry.score.images,
         estimate=entry.score.estimate,
         unanswered=entry.score.unanswered,
+        objective=objective,
     )
 
 

@@ -178,6 +178,24 @@ def test_a_long_leaderboard_is_cut_and_says_so() -> None:
     assert "and 7 more in leaderboard.csv" in text
 
 
+@pytest.mark.parametrize(
+    ("objective", "value", "heading", "cell"),
+    [
+        ("class_mean", 0.625, "mean over classes", "62.5"),
+        ("logprob", -1.25, "log-probability", "-1.25"),
+        ("accuracy", None, "", ""),
+    ],
+)
+def test_the_leaderboard_shows_what_orders_it(
+    objective: str, value: float | None, heading: str, cell: str
+) -> None:
+    """In a column of its own, where that is not accuracy."""
+    rows = (row(1, "a {}", objective=value), row(2, "the {}", train=0.75, objective=value))
+    text = page(small_result(objective=objective, leaderboard=rows))
+    assert text.count(f'data-of="{heading}">{cell}</td>') == (2 if heading else 0)
+    assert ("what orders the rows" in text) == bool(heading)
+
+
 def test_what_no_page_may_hold_is_left_out() -> None:
     """Control characters and halves of characters, as an LLM may send them."""
     refused = events.TemplateRefused(

@@ -205,6 +205,9 @@ def test_the_leaderboard_reads_back() -> None:
     assert (read[0]["train"], read[1]["val"]) == ("0.333333", "")
     assert [line["source"] for line in read] == ["llm", ""]
     assert [line["copies"] for line in read] == ["0.250000", ""]
+    read = list(csv.DictReader(io.StringIO(leaderboard_csv([replace(rows[0], objective=0.5), rows[1]]))))
+    assert list(read[0]) == [*names, "objective"]
+    assert [line["objective"] for line in read] == ["0.500000", ""]
 
 
 def test_a_spreadsheet_reads_accents_and_no_negative_zero() -> None:

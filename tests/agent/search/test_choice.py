@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
-from promptclimb.agent.search.choice import ranking
+from promptclimb.agent.search.choice import ranked, ranking
 from promptclimb.agent.search.evidence import pooled
 from promptclimb.evaluator.scoring import Objective, Score
 from promptclimb.prompts.template import Template
@@ -103,6 +103,8 @@ def test_views_count_where_images_are_counted() -> None:
         for objective in ("class_mean", "logprob")
     }
     assert by == {"class_mean": "low {}", "logprob": "high {}"}
+    # Shown in the leaderboard.
+    assert [value for value, _ in ranked(entries, sizes=SIZES, objective="class_mean")] == [0.7, 0.55]
 
 
 def test_train_decides_where_the_pooled_share_is_equal_and_then_fewer_words() -> None:
