@@ -328,7 +328,9 @@ def event_text(name: str | None, time: str | None) -> str:
     """Return the latest event of a log in words, with its time in ISO 8601; empty for none."""
     if not name or not time:
         return ""
-    return f"{name.replace('.', ' ').replace('_', ' ')}, {time[:19].replace('T', ' ')} UTC"
+    # A search that stopped has "finished" as well.
+    words = "end of the session" if name == events.SearchFinished.name else name
+    return f"{words.replace('.', ' ').replace('_', ' ')}, {time[:19].replace('T', ' ')} UTC"
 
 
 def left_text(key: str, value: float) -> str:

@@ -309,7 +309,10 @@ class LiveProgress(Progress):
             texts.append(f"{whose}0 calls" if usage is None else spent_text(usage, whose, calls=calls))
         if (scorer := self.scorer_usage) is not None:
             most = 0 if self.started is None else self.started.most_scorer_calls
-            calls = f"{scorer.calls:,} of at most {most:,} calls" if most > scorer.calls else ""
+            is_shown = (
+                most > scorer.calls and "scorer_calls" not in scorer.left
+            )  # else a limit says what is left
+            calls = f"{scorer.calls:,} of at most {most:,} calls" if is_shown else ""
             texts.append(spent_text(scorer, "scorer: ", calls=calls))
         return texts
 

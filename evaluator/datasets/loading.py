@@ -109,8 +109,7 @@ def load_data(spec: EvaluatorSpec, *, needs_train: bool = True) -> FewShotData:
     if spec.test_images is not None and spec.test_images < len(splits.test):
         test = part_of_test(splits.test, images=spec.test_images, seed=spec.seed)
         notes.append(
-            f"evaluated on {len(test):,} of {len(splits.test):,} test images, drawn from each class in "
-            "proportion"
+            f"using {len(test):,} of {len(splits.test):,} test images, drawn from each class in proportion"
         )
         splits = replace(splits, test=test)
     if 0 < (size := len(splits.test)) < FEW_TEST_IMAGES:

@@ -401,6 +401,11 @@ def test_the_money_that_is_left_falls_as_the_scorer_is_paid() -> None:
     for event in (STARTED, USED, PAID):
         state.add(event)
     assert state.left == ["3 calls", "2.5 minutes", "$0.2700", "100 scorer calls"]
+    # More than the limit allows would say nothing.
+    state.add(replace(STARTED, most_scorer_calls=5_000))
+    assert "of at most" not in state.spent[-1]
+    state.add(replace(PAID, left={}))
+    assert "900 of at most 5,000 calls" in state.spent[-1]
     assert state.spent[0] == "LLM: 7 of 10 calls, 1,000 tokens, $0.0500"
     state.add(replace(USED, left={**USED.left, "cost_usd": 0.25}))
     assert "$0.2500" in state.left

@@ -28,6 +28,7 @@ from promptclimb.agent.events.types import (
     NamesChosen,
     NameScored,
     NamesRead,
+    Noted,
 )
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.present.sentences import result_lines
@@ -135,6 +136,10 @@ def test_a_search_finds_names_and_says_what_they_gain(tmp_path: Path) -> None:
     right = round(result.best.train * sizes.train + (result.best.val or 0.0) * sizes.val)
     (chosen,) = (event for event in events if isinstance(event, NamesChosen))
     assert chosen == NamesChosen(renamed=3, right=right, images=sizes.train + sizes.val)
+    # Between the last round, in one template, and the choice, which may have fewer images right.
+    assert [event.text for event in events if isinstance(event, Noted)][-1].startswith(
+        "class names: now chosen by 8 templates, not by one as in the rounds"
+    )
     assert result.test_opened == 1
     assert result.rejected["name_of_another_class"] == 1
     assert {"markup", "too_many_words", "unknown_class"} <= set(result.rejected)

@@ -142,7 +142,7 @@ def test_an_evaluation_on_a_part_says_so(tmp_path: Path, make_images: MakeImages
     assert (whole.test.size, partial.test.size) == (18, 9)
     assert set(partial.test.open()) < set(whole.test.open())
     assert partial.train == whole.train
-    assert "evaluated on 9 of 18 test images" in partial.notes[-2]
+    assert "using 9 of 18 test images" in partial.notes[-2]
     assert "there are only 9 test images" in partial.notes[-1]
     assert load(data, test_images=18) == whole
     assert load(data, test_images=9, seed=2).test != partial.test
