@@ -194,7 +194,7 @@ def _lines(state: RunView) -> list[str]:
         lines += verdict_lines(verdict)
     usage, scorer = _paid(state)
     if usage:
-        lines.append(spent_text(usage, "LLM: " if scorer else ""))
+        lines.append(spent_text(usage, "LLM: "))
     if scorer:
         lines.append(spent_text(scorer, "scorer: "))
     limits = left_of_both(*(used.left if used else {} for used in (usage, scorer)))

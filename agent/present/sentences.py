@@ -262,7 +262,7 @@ def about_order(rows: Sequence[Row], words: CandidateNoun, *, chosen: bool) -> s
     return text
 
 
-def spent_text(usage: UsageEvent | ApiUsage, whose: str = "", *, calls: str = "") -> str:
+def spent_text(usage: UsageEvent | ApiUsage, whose: str, *, calls: str = "") -> str:
     """Say what an LLM or a scorer behind an API was asked and cost: ``LLM: 3 calls, 12 tokens, $0.0012``.
 
     ``calls`` replaces the number of calls, where it is shown with its limit.
@@ -461,10 +461,10 @@ def _spent(result: SearchResult) -> str:
     usage, scorer = result.usage, result.scorer_usage
     texts = [f"{counted(result.evaluated, result.words.noun)} scored"] if result.leaderboard else []
     if result.llm.model is not None:
-        texts.append(spent_text(usage, "LLM: " if scorer is not None else ""))
+        texts.append(spent_text(usage, "LLM: "))
     if scorer is not None:
         texts.append(spent_text(scorer, "scorer: "))
         if usage.cost_usd and scorer.cost_usd:
             texts.append(f"${usage.cost_usd + scorer.cost_usd:.4f} in all")
     texts.append(f"{result.wall_s:,.0f} s of active time")
-    return (", " if scorer is None else "; ").join(texts)
+    return "; ".join(texts)

@@ -301,12 +301,11 @@ class LiveProgress(Progress):
         """The usage so far; empty if neither an LLM nor a scorer behind an API is asked."""
         texts, usage = [], self.usage
         if self.started is None or self.started.llm is not None:
-            whose = "LLM: " if self.scorer_usage is not None else ""
             left = None if usage is None else usage.left.get("calls")
             calls = (
                 "" if usage is None or left is None else f"{usage.calls:,} of {usage.calls + left:,.0f} calls"
             )
-            texts.append(f"{whose}0 calls" if usage is None else spent_text(usage, whose, calls=calls))
+            texts.append("LLM: 0 calls" if usage is None else spent_text(usage, "LLM: ", calls=calls))
         if (scorer := self.scorer_usage) is not None:
             most = 0 if self.started is None else self.started.most_scorer_calls
             is_shown = (

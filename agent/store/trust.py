@@ -106,8 +106,9 @@ def check_trusted(
     to_give_again = ", ".join(f"`{name}`" for name in untrusted if OPTIONS[name].flag)
     raise UntrustedRunError(
         f"{run_dir} may not be yours: it was made elsewhere, by another user or by an earlier "
-        f"version, has moved, or was edited. Resuming it would {'; '.join(untrusted.values())}. If you trust "
-        f"this, resume it with `trust = true`{f', or give {to_give_again} again' if to_give_again else ''}"
+        f"version, has moved, or was edited. Its settings would {'; '.join(untrusted.values())}. "
+        "If you trust this, resume it with `trust = true`"
+        + (f", or give {to_give_again} again" if to_give_again else "")
     )
 
 
