@@ -105,7 +105,7 @@ def test_impossible_numbers_of_a_log_are_left_out(
     wrong = [{"calls": much}, {"cost_usd": much}, {"left": {"calls": much}}]
     write_log(tmp_path / "r", [{"event": "search.usage_changed", **used, **more} for more in ({}, *wrong)])
     assert main(["status", str(tmp_path / "r")]) == 0
-    assert "\n7 calls, 2 tokens, $0.5000\n" in capsys.readouterr().out
+    assert "\nLLM: 7 calls, 2 tokens, $0.5000\n" in capsys.readouterr().out
 
 
 def write_log(run_dir: Path, events: list[dict[str, Any]]) -> None:

@@ -108,7 +108,7 @@ def test_a_program_that_has_its_own_way_keeps_it(own: str) -> None:
 
 LONG = [
     (run, "read_pool"), (run.Store, "create"), (run.Store, "close"),
-    (choice, "ranking"), (choice, "row_of"), (result_writer, "view_of"),
+    (choice, "ranked"), (choice, "row_of"), (result_writer, "view_of"),
     (api, "write_report"), (result_writer, "write_result"),
 ]  # fmt: skip
 """What takes as long as there are templates, or some thirty settings of a database."""
