@@ -308,9 +308,8 @@ class LiveProgress(Progress):
             texts.append("LLM: 0 calls" if usage is None else spent_text(usage, "LLM: ", calls=calls))
         if (scorer := self.scorer_usage) is not None:
             most = 0 if self.started is None else self.started.most_scorer_calls
-            is_shown = (
-                most > scorer.calls and "scorer_calls" not in scorer.left
-            )  # else a limit says what is left
+            # A limit says what is left in its place.
+            is_shown = most > scorer.calls and "scorer_calls" not in scorer.left
             calls = f"{scorer.calls:,} of at most {most:,} calls" if is_shown else ""
             texts.append(spent_text(scorer, "scorer: ", calls=calls))
         return texts
@@ -346,9 +345,8 @@ class Display:
         self._encoding: tuple[float, int] | None = None  # when the first images were encoded, and how many
         self._measured: float | None = None
         self._reasons: set[str] = set()
-        self._naming: str | None = (
-            None  # what the LLM read; behind an API it is first scored before templates
-        )
+        # What is said of the LLM's first names, which an API scores before the templates and after them.
+        self._naming: str | None = None
         self._live = Live(
             get_renderable=self._panel,
             console=console,

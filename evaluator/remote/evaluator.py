@@ -79,7 +79,7 @@ REFUSED_EARLIER = "it was refused earlier"
 """Said where no reason was kept."""
 _LONGEST_SHOWN = 120
 """Characters of a reply in a message, so that the advice after it is not cut off."""
-ANOTHER_FOLDER = "name another folder with `shared_cache` (in Python, of a SearchConfig)"
+ANOTHER_FOLDER = "name another folder with `shared_cache`"
 """What to do where answers of two models would be mixed."""
 _MODELS = ("first name of", "later name of")
 """Under which keys the names are kept that a model answers under."""

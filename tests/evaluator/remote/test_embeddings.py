@@ -405,7 +405,7 @@ def test_a_model_that_has_changed_is_not_mixed(
             changed_model.score(["the {}"])
         assert isinstance(caught.value.__cause__, ModelError)
         assert f"answers are in {tmp_path / 'l'}. Search again in a new run" in str(caught.value)
-        assert "with `shared_cache` (in Python, of a SearchConfig), or delete" in str(caught.value)
+        assert "with `shared_cache`, or delete" in str(caught.value)
     assert (len(api.requests), len(api.checks)) == (0, 1)
     same = VisualApi(blur=1.0)
     scored(session(same), "the {}")
