@@ -303,7 +303,7 @@ def search_command(arguments: argparse.Namespace, config: SearchConfig) -> str:
     if arguments.config_file is not None:
         words += ["--config", shlex.quote(str(arguments.config_file))]
     if not config.description:
-        words.append('--describe "what your images show"')
+        words.append('--describe "what kind of images these are"')
     return " ".join(words)
 
 

@@ -54,7 +54,7 @@ from .fields import (
 )
 
 DESCRIPTION_TIP = (
-    "Tip: `describe = TEXT` says what your images show; it helps most where they are of an unusual kind"
+    "Tip: `describe = TEXT` says what kind of images these are; it helps most where they are of an unusual kind"
 )
 COST_NEEDS_PRICE = (
     "`max_cost` needs the LLM's price: give `price = IN/OUT`, dollars per million tokens (0/0: free)"

@@ -41,7 +41,7 @@ RETRIES = {
     "no": "refusal",
 }
 _LONGEST_REASON = 100
-EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
+EVERY_S, EVERY_S_OF_SCORER, EVERY_S_AT_MOST = 5.0, 15.0, 60.0
 OPENING_S, OPENING_S_AT_MOST = 10.0, 600.0
 """Seconds from a line about the opening to the next: as many as the opening took so far, within these."""
 MOST_SHOWN = 12
@@ -415,11 +415,12 @@ class Display:
                 self._printed, self._said = now, opening
                 self._line(opening)
             return
-        # Requests to a scorer behind an API go on within a round, and in the final evaluation.
-        within_round = 0 < rounds == self._printed_rounds and self.progress.scorer_usage is None
-        every_s = (
-            EVERY_S_AT_MOST if within_round else min(max(EVERY_S, (now - self._began) / 20), EVERY_S_AT_MOST)
-        )
+        if self.progress.scorer_usage is not None:
+            # Requests to a scorer behind an API go on within a round, and in the final evaluation.
+            least_s = EVERY_S_OF_SCORER
+        else:
+            least_s = EVERY_S_AT_MOST if 0 < rounds == self._printed_rounds else EVERY_S
+        every_s = min(max(least_s, (now - self._began) / 20), EVERY_S_AT_MOST)
         if now + pause_s - self._printed >= every_s:
             self._printed, self._printed_rounds = now, rounds
             self._line(self._summary(now))

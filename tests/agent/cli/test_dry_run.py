@@ -140,7 +140,7 @@ def test_a_search_without_a_description_is_given_a_tip(
 ) -> None:
     """Once, also in a dry run."""
     few = ["search", "--method", "combine", "--restarts", "1", "--rounds", "1", "--initial", "5"]
-    note, run = "Tip: --describe TEXT says what your images show", ["--run-dir", str(tmp_path / "r")]
+    note, run = "Tip: --describe TEXT says what kind of images these are", ["--run-dir", str(tmp_path / "r")]
     for options, described in itertools.product((["--dry-run"], run), (False, True)):
         shutil.rmtree(tmp_path / "r", ignore_errors=True)
         assert main([*few, *options, *(["--describe", "tally marks"] if described else [])]) == 0

@@ -242,7 +242,7 @@ def test_a_note_that_several_searches_have_is_shown_once(
     lines = capsys.readouterr().err.splitlines()
     assert sum(line.startswith("model: ") for line in lines) == 1
     (tip,) = (line for line in lines if line.startswith("Tip: "))
-    assert tip.startswith("Tip: [describe] in the file says what your images show")
+    assert tip.startswith("Tip: [describe] in the file says what kind of images these are")
     assert sum(line.startswith("searching ") for line in lines) == 2
 
 

@@ -153,11 +153,11 @@ def test_a_scorer_behind_an_api_has_lines_within_a_round_too() -> None:
     display, stream, now = timed()
     for event in (SEVERAL, over(1)):
         display(event)
-    for calls in range(1, 5):
+    for calls in range(1, 10):
         now[0] += 5.0
         display(replace(PAID, calls=calls))
     lines = stream.getvalue().splitlines()
-    assert [line.split(",")[0].split("]")[0] for line in lines[1:]] == ["[0:05", "[0:10", "[0:15", "[0:20"]
+    assert [line.split(",")[0].split("]")[0] for line in lines[1:]] == ["[0:15", "[0:30", "[0:45"]
 
 
 def test_the_first_reading_of_class_names_is_said_once() -> None:
