@@ -99,8 +99,7 @@ class DataSettings(Settings):
     shots: CheckedShots | None = setting(
         None,
         f"training images per class, with up to 4 more for validation (default: {DEFAULT_SHOTS}, or as many "
-        "as the smallest class has for training); all: every labelled image, and each class counts equally; "
-        "0: none, in a search only with `search_for = class-names` and `llm`",
+        "as the smallest class has for training); all: every labelled image, and each class counts equally",
         decides=True,
         applies_to=SAMPLE,
         first=5,

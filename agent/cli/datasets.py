@@ -97,7 +97,7 @@ def add_options(parser: Parser) -> None:
         help="a data set by name, folder DIR/CLASS/*.jpg, table, hf:NAME or torchvision:NAME (default: list "
         "all that have a name)",
     )
-    parser.add_argument("--split", choices=("test",), help="with --json: list the test images too")
+    parser.add_argument("--split", choices=("test",), help="with --json: also list the test images")
     leave_out = ("data", *applying_to(SearchConfig, "reading images"))
     add_search_options(parser, groups=("Data",), leave_out=leave_out, first=OPTIONS)
     add_json(parser)

@@ -304,7 +304,7 @@ def add_options(parser: Parser) -> None:
         choices=(BEST, TEXTS),
         metavar="WHICH",
         help="best: use the run's best template alone; texts: its texts, without what was learned from "
-        "images. Both allow another --model and --pretrained",
+        "images. With either you may name another --model and --pretrained",
     )
     parser.add_argument(
         "--templates",
@@ -317,8 +317,8 @@ def add_options(parser: Parser) -> None:
         default=argparse.SUPPRESS,
         metavar="openai|FILE",
         help="class names, required with --templates: a file with one per line, such as `cow`, or openai: "
-        "open_clip's ImageNet names. With --run, they replace the run's names, and its texts classify "
-        "alone. A line `n01=cow`: texts read cow, the output says n01",
+        "open_clip's ImageNet names. With --run, they take the place of the run's names, and what was "
+        "learned from images is left out. By a line `n01=cow` texts have cow, and the output n01",
     )
     parser.add_argument("--out", metavar="FILE", help="file to write (default: standard output)")
     parser.add_argument(

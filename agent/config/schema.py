@@ -54,7 +54,8 @@ from .fields import (
 )
 
 DESCRIPTION_TIP = (
-    "Tip: `describe = TEXT` says what kind of images these are; it helps most where they are of an unusual kind"
+    "Tip: `describe = TEXT` says what kind of images these are; it helps most where they are of an unusual "
+    "kind"
 )
 COST_NEEDS_PRICE = (
     "`max_cost` needs the LLM's price: give `price = IN/OUT`, dollars per million tokens (0/0: free)"
@@ -295,7 +296,7 @@ class LimitSettings(Settings):
     )
     max_calls: int | None = setting(
         None,
-        "requests to the LLM at most that are answered or billed, over the whole run",
+        "requests to the LLM at most over the whole run; those count that are answered or billed",
         ge=0,
         le=MOST_COUNTED,
     )
@@ -369,7 +370,7 @@ class ScoringConfig(EvaluatorSpec):
     )
     max_cost: float | None = setting(
         None,
-        f"dollars to spend at most on requests; needs their price; {MAY_EXCEED}",
+        f"dollars for requests at most; needs their price; {MAY_EXCEED}",
         first=11,
         show="DOLLARS",
         ge=0,
