@@ -101,7 +101,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _print(evaluation: Evaluation, arguments: argparse.Namespace, config: SearchConfig) -> None:
-    print_ways(evaluation, search_command(arguments, config), saved=arguments.save is not None)
+    command = search_command(arguments, config, evaluation.labels)
+    print_ways(evaluation, command, saved=arguments.save is not None)
     if evaluation.inspection is not None and arguments.confusions is not None:
         _print_inspection(evaluation, evaluation.inspection, most=arguments.confusions)
 
@@ -287,10 +288,10 @@ def _predict_command(file: Path, config: SearchConfig) -> str:
     return f"{program()} {shlex.join(words)}"
 
 
-def search_command(arguments: argparse.Namespace, config: SearchConfig) -> str:
-    """Return the search on the same data and model; a key in an address is left out.
+def search_command(arguments: argparse.Namespace, config: SearchConfig, labels: Path | None = None) -> str:
+    """Return the search on the same data and model, which does not pay again for what ``labels`` keeps.
 
-    Empty for the settings of a run: a search with them would have its folder, and is refused.
+    A key in an address is left out. Empty for the settings of a run: a search with them would have its folder, and is refused.
     """
     if arguments.config_file is not None and is_run(Path(arguments.config_file).expanduser().parent):
         return ""
@@ -302,6 +303,8 @@ def search_command(arguments: argparse.Namespace, config: SearchConfig) -> str:
             words += [flag] if value is True else [flag, shlex.quote(shown)]
     if arguments.config_file is not None:
         words += ["--config", shlex.quote(str(arguments.config_file))]
+    if labels is not None:
+        words += ["--shared-cache", shlex.quote(short_path(labels.parent))]
     if not config.description:
         words.append('--describe "what kind of images these are"')
     return " ".join(words)

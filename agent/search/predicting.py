@@ -28,7 +28,7 @@ from ..llm.scorer import scorer_in_thread
 from ..results.accuracies import WITH_IMAGES
 from ..results.exports import ChosenPrompts
 from ..results.result import ApiUsage
-from ..results.run_dir import CLASSIFIER, labels_in, result_of, stored_config, stored_manifest
+from ..results.run_dir import CLASSIFIER, LABELS, labels_in, result_of, stored_config, stored_manifest
 from ..store.run import StoreReader
 from ..store.trust import OF_MODEL
 from .identity import LABELLED_NAMES
@@ -191,7 +191,7 @@ def _opened(
                 config = _asked_as(saved.about, config, report)
             else:
                 report(f"note: {CLASSIFIER} is for {saved.about.model}; {config.model} gets the texts alone")
-        labels = shared_labels(config)
+        labels = _labels_of(run_dir, config)
         return ApiFolderPredictor(
             config, names, prompts.templates, labels, report, texts=texts, classifier=classifier
         )
@@ -245,6 +245,16 @@ def classifier_of_run(prompts: ChosenPrompts, config: SearchConfig, report: Repo
     classifier.check_clip()
     about = classifier.about.model_copy(update={"model": config.model, "pretrained": str(config.pretrained)})
     return replace(classifier, about=about, file=None)
+
+
+def _labels_of(run_dir: Path, config: SearchConfig) -> Path:
+    """Return the file of labels for a run's predictions: the run's own, unless settings name a folder.
+
+    Images that the search saw are not paid for again. A run that shares labels has none of its own.
+    """
+    own = run_dir / LABELS
+    is_own = config.shared_cache is None and config.cache_dir is None and own.is_file()
+    return own if is_own and os.access(run_dir, os.W_OK) else shared_labels(config)
 
 
 def shared_labels(config: SearchConfig) -> Path:

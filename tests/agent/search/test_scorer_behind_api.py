@@ -51,6 +51,7 @@ from promptclimb.agent.search.run import start_run
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.classifier import Classifier
 from promptclimb.evaluator.errors import ModelError, UsageError
+from promptclimb.evaluator.files import cache_dir
 from promptclimb.evaluator.remote.asking import ApiRequest
 from promptclimb.evaluator.remote.evaluator import RemoteEvaluator
 from promptclimb.evaluator.remote.pictures import PictureReader
@@ -564,7 +565,8 @@ async def test_predict_goes_on_by_the_same_command_too(
     """Also when a limit is reached."""
     async with ScorerServer() as server:
         await search(config(server.url, **FEWEST))
-        command = ["predict", str(colours / "test"), "--run", str(tmp_path / "run")]
+        command = ["predict", str(colours / "test"), "--run", str(tmp_path / "run"), "--shared-cache"]
+        command += [str(tmp_path / "unlike the run's own")]
         before = server.answered
         assert await in_thread(lambda: main([*command, "--max-scorer-calls", "2"])) == 1
         assert "; answers are kept in " in capsys.readouterr().err
@@ -582,9 +584,9 @@ def is_closed(labels: Path) -> bool:
 
 
 async def test_the_command_says_what_it_took_and_reuses_the_labels_of_a_run(
-    config: Callable[..., SearchConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: Callable[..., SearchConfig], colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a folder, labels are in the user's cache; a run's own folder serves as one too."""
+    """Labels are in the user's cache; those of a run serve its predictions, and others by its folder."""
     (tmp_path / "t.txt").write_text("one {} on its own\n", "utf-8")
     async with ScorerServer() as server:
         spec = config(server.url, **FEWEST)
@@ -599,11 +601,46 @@ async def test_the_command_says_what_it_took_and_reuses_the_labels_of_a_run(
         (tmp_path / "best.txt").write_text(result.best.template, "utf-8")
         own = [*ask, str(tmp_path / "best.txt"), "--shared-cache", str(tmp_path / "run")]
         assert await in_thread(lambda: main(own)) == 0
+        of_run = ["predict", str(colours / "test"), "--run", str(tmp_path / "run")]
+        assert await in_thread(lambda: main(of_run)) == 0
         assert server.answered == asked
         assert is_closed(tmp_path / "run" / "labels.sqlite")
     assert "scorer: 3 calls, $0.0030; answers are kept in " in printed.err
     assert "labels.sqlite" in printed.err
-    assert "scorer: 0 calls, as all answers were kept in" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("scorer: 0 calls, as all answers were kept in ") == 2
+
+
+async def test_predictions_of_a_run_that_cannot_be_written_are_kept_in_the_users_cache(
+    config: Callable[..., SearchConfig], colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A run of another user may be read alone."""
+    async with ScorerServer() as server:
+        await search(config(server.url, **FEWEST))
+        is_allowed = os.access
+        monkeypatch.setattr(
+            os, "access", lambda path, mode: path != tmp_path / "run" and is_allowed(path, mode)
+        )
+        ask = ["predict", str(colours / "test"), "--run", str(tmp_path / "run")]
+        assert await in_thread(lambda: main(ask)) == 0
+    assert f"answers are kept in {cache_dir()}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("scorer", ["zero-shot", "embeddings"])
+def test_the_search_that_evaluate_suggests_does_not_ask_again(
+    colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], scorer: str
+) -> None:
+    """It has the folder in which the answers are."""
+    data, server = shutil.copytree(colours, tmp_path / "not all right"), ScorerServer()
+    shutil.copy(data / "test" / "red" / "1.png", data / "test" / "green" / "of another class.png")
+    with Serving(server):
+        ask = ["evaluate", "--data", str(data), "--shots", "2", "--scorer", scorer, "--model", "m"]
+        assert main([*ask, "--scorer-url", server.url]) == 0
+        (line,) = re.findall(r"to try to beat it: .* (search .*)", capsys.readouterr().out)
+        few = ["--method", "random", "--initial", "2", "--rounds", "1", "--run-dir", str(tmp_path / "run")]
+        assert main([*shlex.split(line), *few]) == 0
+    # The text by which the model is recognised.
+    assert server.asked.total() - len(server.asked) == (scorer == "embeddings")
 
 
 @pytest.mark.parametrize(
@@ -998,7 +1035,7 @@ def test_answers_to_requests_that_are_open_at_an_interrupt_are_kept(
         spec = ["--scorer", "zero-shot", "--model", "m", "--templates", "the {}"]
         words: Sequence[object] = {
             "evaluate": ["evaluate", "--data", colours, *spec, "--scorer-url", server.url],
-            "predict": ["predict", colours / "test", "--run", tmp_path / "run"],
+            "predict": ["predict", colours / "test", "--run", tmp_path / "run", "--shared-cache", tmp_path],
         }[command]
         before, server.numbers, server.options = server.requests, numbers, ScorerOptions(latency_s=0.2)
         assert main([*map(str, words), "--shared-cache", str(cache)]) == 128 + numbers[0]
