@@ -291,7 +291,8 @@ def _predict_command(file: Path, config: SearchConfig) -> str:
 def search_command(arguments: argparse.Namespace, config: SearchConfig, labels: Path | None = None) -> str:
     """Return the search on the same data and model, which does not pay again for what ``labels`` keeps.
 
-    A key in an address is left out. Empty for the settings of a run: a search with them would have its folder, and is refused.
+    A key in an address is left out. Empty for the settings of a run: a search with them would have its
+    folder, and is refused.
     """
     if arguments.config_file is not None and is_run(Path(arguments.config_file).expanduser().parent):
         return ""
