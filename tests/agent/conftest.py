@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import pytest
+import tenacity
 
 from tests.paths import ROOT
 
@@ -23,6 +24,12 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have classifiers learned in few steps: what they are learned for is tested here, not how well."""
     monkeypatch.setattr("promptclimb.evaluator.held_near.STEPS", 3)
     monkeypatch.setattr("promptclimb.evaluator.held_near.STRENGTHS", (1.0, 0.1))
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait shortly before a request is sent again, where real servers leave no virtual time."""
+    monkeypatch.setattr("promptclimb.agent.llm.ask.WaitAsAsked.of_our_own", tenacity.wait_fixed(0.01))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -84,7 +84,7 @@ def test_a_command_is_printed_as_it_can_be_typed(tmp_path: Path, monkeypatch: py
     assert program() == "python run_agent.py"
 
 
-@pytest.mark.parametrize("data", ["own", "backgrounds"])
+@pytest.mark.parametrize("data", ["own", pytest.param("backgrounds", marks=pytest.mark.slow)])
 def test_a_toy_model_is_named_at_the_start_and_in_the_verdict(
     data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,8 @@ from promptclimb.evaluator.remote.asking import ApiEstimate, ApiRefusal, ApiRepl
 from tests.fakes.clock import run_virtual
 from tests.fakes.scorer_server import ScorerOptions, ScorerServer
 
+pytestmark = pytest.mark.usefixtures("short_waits")
+
 KEY = "vnd-4f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c"
 T = TypeVar("T")
 

@@ -201,7 +201,11 @@ def test_free_candidates_are_in_the_bound(llm: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("llm", "count", "requests"),
-    [("m", READ_AT_ONCE + 1, 2 + 4), ("m", MOST_CLASSES, 2 + 4), ("m-1b", 5, 5 + 4 * 5)],
+    [
+        ("m", READ_AT_ONCE + 1, 2 + 4),
+        pytest.param("m", MOST_CLASSES, 2 + 4, marks=pytest.mark.slow),
+        ("m-1b", 5, 5 + 4 * 5),
+    ],
 )
 def test_requests_for_names_in_wide_letters_are_bounded(
     llm: str, count: int, requests: int, tmp_path: Path

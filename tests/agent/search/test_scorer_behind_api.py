@@ -73,6 +73,8 @@ from tests.fakes.serving import Serving
 from tests.fakes.visual_api import COLOURS, VisualApi
 from tests.recorded import text_of
 
+pytestmark = pytest.mark.usefixtures("short_waits")
+
 KEY = "vnd-4f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c"
 IN_FLIGHT = 8
 FEWEST: dict[str, Any] = {"initial": 2, "proposals": 1}
@@ -1208,7 +1210,7 @@ async def test_names_are_asked_for_before_a_limit_is_spent_on_templates(
             asked.append(str(request.messages[-1]["content"]))
             return ChatAnswer(text="rosso: red\nverde: green\nazzurro: blue")
 
-    settings: dict[str, Any] = {"class_names": names, "search_for": "class-names", "llm": "x", "initial": 20}
+    settings: dict[str, Any] = {"class_names": names, "search_for": "class-names", "llm": "x", "initial": 6}
     async with ScorerServer(ScorerOptions(blur=0.1)) as server:
         stopped = await search(config(server.url, max_scorer_calls=most, **settings), chat=Translator())
         assert (stopped.status, stopped.evaluated) == ("stopped", evaluated)
