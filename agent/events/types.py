@@ -191,11 +191,14 @@ class StartingTemplatesDrawn(PlacedEvent, name="restart.starting_templates_drawn
 class BestEvent(PlacedEvent):
     """A part of a restart is over: ``best`` is the best template that it knows now.
 
-    ``train`` is its training accuracy.
+    Attributes:
+        train: Its training accuracy.
+        objective: What makes it the best, on training images; None if that is their accuracy.
     """
 
     best: str
     train: float
+    objective: float | None = None
 
 
 class StartingTemplatesScored(BestEvent, name="restart.starting_templates_scored"):
@@ -247,6 +250,7 @@ class TemplateScored(PlacedEvent, name="restart.template_scored"):
         source: Who made it: ``initial``, ``llm``, or the way that asks no LLM, such as ``combine``.
         images: Training images that ``train`` is the accuracy on, if a race dropped it; None for all.
         estimate: Its accuracy on all training images, estimated, if a race dropped it.
+        objective: What it is ordered by, on training images; None if that is their accuracy.
     """
 
     template: str
@@ -256,6 +260,7 @@ class TemplateScored(PlacedEvent, name="restart.template_scored"):
     source: str
     images: int | None = None
     estimate: float | None = None
+    objective: float | None = None
 
 
 class RefusedEvent(PlacedEvent):

@@ -44,12 +44,14 @@ class RestartProgress:
 
     Attributes:
         best: Its best template; empty before the first.
+        value: What makes it the best: the objective on training images.
         heights: Its best training score at the end of each round.
         skipped: Rounds without an answer, and why.
     """
 
     best: str = ""
     train: float = -math.inf
+    value: float = -math.inf
     done: bool = False
     heights: dict[Position, float] = field(default_factory=dict)
     skipped: dict[Position, str] = field(default_factory=dict)
@@ -70,6 +72,11 @@ class RestartProgress:
         return tuple(points)
 
 
+def _value(event: events.BestEvent) -> float:
+    """Return what makes a template the best."""
+    return event.train if event.objective is None else event.objective
+
+
 @dataclass(kw_only=True)
 class Progress:
     """The progress of a search, by its events; what a resumed session repeats counts once.
@@ -77,7 +84,6 @@ class Progress:
     Attributes:
         started: That of the latest session, as are ``usage``, ``scorer_usage`` and ``stopped``.
         default: Training score of the default template.
-        starting: Training score of the best starting template.
         scored: Every scored template, by restart, as each restart found it first.
         times: Times of the latest events by name in ISO 8601, the latest last; of a log only.
     """
@@ -87,10 +93,10 @@ class Progress:
     scorer_usage: events.ScorerUsageChanged | None = None
     stopped: events.SearchStopped | None = None
     default: float | None = None
-    starting: float | None = None
     restarts: dict[int, RestartProgress] = field(default_factory=dict)
     scored: dict[tuple[int, str], events.TemplateScored] = field(default_factory=dict)
     times: dict[str, str] = field(default_factory=dict)
+    _leading: events.StartingTemplatesScored | None = None
     _refused: dict[str, dict[tuple[Position, int], str]] = field(default_factory=dict)
     _refusals: Counter[Position] = field(default_factory=Counter)
 
@@ -121,15 +127,17 @@ class Progress:
         if isinstance(event, events.RoundSkipped):
             restart.skipped[event.position] = event.reason
             return
-        if event.train > restart.train:  # another template as good is no progress
-            restart.best, restart.train = event.best, event.train
+        value = _value(event)
+        if value > restart.value:  # another template as good is no progress
+            restart.best, restart.train, restart.value = event.best, event.train, value
         if isinstance(event, events.RestartFinished):
             restart.done = True
             return
         restart.heights[event.position] = event.train
         restart.skipped.pop(event.position, None)
         if isinstance(event, events.StartingTemplatesScored):
-            self.starting = event.train if self.starting is None else max(event.train, self.starting)
+            if self._leading is None or _value(event) > _value(self._leading):
+                self._leading = event
 
     @property
     def rounds(self) -> int:
@@ -145,8 +153,13 @@ class Progress:
 
     @property
     def best(self) -> RestartProgress | None:
-        leading = max(self.restarts.values(), key=lambda restart: restart.train, default=None)
+        leading = max(self.restarts.values(), key=lambda restart: restart.value, default=None)
         return leading if leading is not None and leading.best else None
+
+    @property
+    def starting(self) -> float | None:
+        """Training score of the best starting template."""
+        return None if self._leading is None else self._leading.train
 
     @property
     def prompts(self) -> str:
@@ -254,7 +267,8 @@ class RunView:
 
         def rank(row: Row) -> tuple[bool, float, int, int, int]:
             dropped = row.images is not None
-            return dropped, -row.comparable, row.restart, row.conversation, row.round
+            value = row.comparable if row.objective is None else row.objective
+            return dropped, -value, row.restart, row.conversation, row.round
 
         row_by_template: dict[str, Row] = {}
         for row in self.progress.rows:

@@ -20,6 +20,7 @@ from ..config.schema import most_free
 from ..errors import BudgetSpentError, EvaluationFailedError, GaveUpError, asking_errors_as_causes
 from ..events.types import (
     AnswerEmpty,
+    BestEvent,
     Noted,
     RestartFinished,
     RoundFinished,
@@ -71,8 +72,7 @@ class Restart:
         for conversation in range(1, self.config.conversations + 1):
             await self._conversation(conversation)
         self.record.done = True
-        best, position = self._memory.best(1)[0], Position(self.record.number)
-        self.emit(RestartFinished(position=position, best=best.text, train=best.score.train))
+        self._emit_best(RestartFinished, Position(self.record.number))
 
     @property
     def begun(self) -> bool:
@@ -107,12 +107,13 @@ class Restart:
                 f"({', '.join(self.record.rejected) or 'no reason given'}); give others with "
                 "`initial`",
             )
+        self._emit_best(StartingTemplatesScored, position, templates=len(self._memory))
+
+    def _emit_best(self, event: type[BestEvent], position: Position, **fields: int) -> None:
         best = self._memory.best(1)[0]
-        self.emit(
-            StartingTemplatesScored(
-                position=position, templates=len(self._memory), best=best.text, train=best.score.train
-            )
-        )
+        objective = None if self.config.objective == "accuracy" else best.value
+        train = best.score.train
+        self.emit(event(position=position, best=best.text, train=train, objective=objective, **fields))
 
     async def _conversation(self, conversation: int) -> None:
         position = Position(self.record.number, conversation)
@@ -129,8 +130,7 @@ class Restart:
                 script.skip()
                 self.emit(RoundSkipped(position=position, reason=skip.reason))
             else:
-                best = self._memory.best(1)[0]
-                self.emit(RoundFinished(position=position, best=best.text, train=best.score.train))
+                self._emit_best(RoundFinished, position)
                 if self._repeats >= MOST_REPEATS:
                     where = f"restart {self.record.number}, conversation {conversation}"
                     answers = counted(MOST_REPEATS, "answer")
@@ -302,6 +302,7 @@ class Restart:
                 source=entry.source,
                 images=entry.score.images,
                 estimate=entry.score.estimate,
+                objective=None if self.config.objective == "accuracy" else entry.value,
             )
         )
         return Outcome(entry.text, score=entry.value, pictures=entry.score.images)

@@ -45,7 +45,7 @@ def test_a_position_is_reported_by_its_numbers() -> None:
     assert SCORED.fields() == {
         "restart": 2, "conversation": 1, "round": 3,
         "template": "a {}", "train": 0.5, "val": None, "improved": True, "source": "llm", "images": None,
-        "estimate": None,
+        "estimate": None, "objective": None,
     }  # fmt: skip
 
 

@@ -83,6 +83,25 @@ def test_dropped_templates_come_last(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_what_decides_orders_templates_before_the_result_too(tmp_path: Path) -> None:
+    """A mean over classes may prefer a template of which fewer images are right; those are shown."""
+    scored, start = "restart.template_scored", "restart.starting_templates_scored"
+    rare = {"template": "rare {}", "train": 0.5, "val": None, "source": "initial", "objective": 0.5}
+    common = {"template": "common {}", "train": 0.75, "val": None, "source": "initial", "objective": 0.375}
+    log = [
+        STARTED | {"restarts": 2},
+        event(scored, **common),
+        event(start, best="common {}", train=0.75, objective=0.375),
+        event(scored, 2, **rare),
+        event(start, 2, best="rare {}", train=0.5, objective=0.5),
+        event("round.finished", 1, 1, 1, best="common {}", train=0.75, objective=0.375),
+    ]
+    write_log(tmp_path, log)
+    view = view_of(tmp_path)
+    assert [row.template for row in view.rows] == ["rare {}", "common {}"]
+    assert (view.best, view.train, view.gains) == ("rare {}", 0.5, {"best starting template": 0.0})
+
+
 def test_a_finished_run_is_known_whole(run_dir: Path) -> None:
     """Result, course of the log, details; the leaderboard and the line are those that were kept."""
     view = view_of(run_dir)
