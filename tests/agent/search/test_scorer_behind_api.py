@@ -612,17 +612,22 @@ async def test_the_command_says_what_it_took_and_reuses_the_labels_of_a_run(
     assert capsys.readouterr().err.count("scorer: 0 calls, as all answers were kept in ") == 2
 
 
+@pytest.mark.parametrize("is_linked", [False, True])
 async def test_predictions_of_a_run_that_cannot_be_written_are_kept_in_the_users_cache(
     config: Callable[..., SearchConfig], colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, is_linked: bool,
 ) -> None:  # fmt: skip
-    """A run of another user may be read alone."""
+    """A run of another user may be read alone; one that was received may have a link to any file."""
+    labels = tmp_path / "run" / "labels.sqlite"
     async with ScorerServer() as server:
         await search(config(server.url, **FEWEST))
-        is_allowed = os.access
-        monkeypatch.setattr(
-            os, "access", lambda path, mode: path != tmp_path / "run" and is_allowed(path, mode)
-        )
+        if is_linked:
+            labels.symlink_to(labels.rename(tmp_path / "of the user"))
+        else:
+            is_allowed = os.access
+            monkeypatch.setattr(
+                os, "access", lambda path, mode: path != labels.parent and is_allowed(path, mode)
+            )
         ask = ["predict", str(colours / "test"), "--run", str(tmp_path / "run")]
         assert await in_thread(lambda: main(ask)) == 0
     assert f"answers are kept in {cache_dir()}" in capsys.readouterr().err
