@@ -135,9 +135,10 @@ class Progress:
             return
         restart.heights[event.position] = event.train
         restart.skipped.pop(event.position, None)
-        if isinstance(event, events.StartingTemplatesScored):
-            if self._leading is None or _value(event) > _value(self._leading):
-                self._leading = event
+        if isinstance(event, events.StartingTemplatesScored) and (
+            self._leading is None or _value(event) > _value(self._leading)
+        ):
+            self._leading = event
 
     @property
     def rounds(self) -> int:
