@@ -39,7 +39,7 @@ from ..results.result import (
     SearchResult,
     Usage,
 )
-from ..results.run_dir import CLASSIFIER, CONFIG
+from ..results.run_dir import CLASSIFIER, CONFIG, LABELS
 from ..text import printable
 
 MOST_NAMES = 12
@@ -118,7 +118,9 @@ def save_without_search(result: SearchResult, run_dir: Path, folder: str) -> str
     gap = result.recommended.over.get(WITHOUT_SEARCH)
     if gap is None or gap.same_template or gap.verdict == "better" or not (run_dir / CLASSIFIER).is_file():
         return ""
-    return f"evaluate {typed('config', f'{folder}/{CONFIG}')} {typed('save', 'best.safetensors')}"
+    # What a model behind an API answered in the search is not paid for again.
+    kept = f" {typed('shared_cache', folder)}" if (run_dir / LABELS).is_file() else ""
+    return f"evaluate {typed('config', f'{folder}/{CONFIG}')} {typed('save', 'best.safetensors')}{kept}"
 
 
 def about_test(result: SearchResult) -> str:

@@ -19,6 +19,7 @@ from promptclimb import Evaluation, EvaluatorSpec, SearchConfig, evaluate, load,
 from promptclimb.agent import api
 from promptclimb.agent.cli.evaluate import print_ways, recommendation
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.present.sentences import save_without_search
 from promptclimb.agent.results.run_dir import read_result
 from promptclimb.agent.search.measuring import (
     MOST_LEARNED,
@@ -535,6 +536,9 @@ def test_the_best_without_a_search_is_saved_from_the_runs_settings(
     names = saved.predict([item.path for item in data])
     right = [name == saved.class_names[item.label] for name, item in zip(names, data, strict=True)]
     assert sum(right) / len(right) == result.without_search.test < 1
+    # What a model behind an API answered is not paid for again.
+    (tmp_path / "a run" / "labels.sqlite").touch()
+    assert save_without_search(result, tmp_path / "a run", "r").endswith("safetensors --shared-cache r")
 
 
 def test_each_class_is_shown_by_what_is_recommended(tmp_path: Path) -> None:
