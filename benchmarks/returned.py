@@ -97,7 +97,9 @@ class Shots:
 class Bed:
     """A set under one model, whose images are encoded once."""
 
-    def __init__(self, folder: Path, loaded: LoadedModel, model: str, pretrained: str) -> None:
+    def __init__(
+        self, folder: Path, loaded: LoadedModel, model: str, pretrained: str, describe: Path
+    ) -> None:
         self.name, self.loaded, self.model, self.pretrained = folder.name, loaded, model, pretrained
         splits = read_splits(str(folder), data_root=None)
         self.classes = tuple(splits.classes)
@@ -115,7 +117,6 @@ class Bed:
                 self.copies[name] = (
                     images.features(paths, COPIES).vectors.reshape(len(items), COPIES, -1).clone()
                 )
-        describe = folder.parent / "describe.toml"
         texts = tomllib.loads(describe.read_text("utf-8"))["describe"] if describe.exists() else {}
         self.description: str | None = texts.get(self.name)
         self.encoder = TextEncoder(
@@ -326,12 +327,7 @@ def rivals_from(
     vectors, test, scale = bed.texts(templates), bed.splits["test"], bed.loaded.logit_scale
     weights = classifier(vectors)
     yield f"Tip-Adapter by leaving one out{mark}", cache(drawn, weights, scale, test)
-    own = Labelled(functional.normalize(drawn.features, dim=1), drawn.labels, len(weights))
-    logits = tip_adapter.logits(test.features, own, weights, 1.0, 5.5)
-    yield f"Tip-Adapter{mark}", logits.argmax(dim=1)
-    alpha, beta = tip_adapter.search(drawn.val, drawn.train, weights)
-    logits = tip_adapter.logits(test.features, drawn.train, weights, alpha, beta)
-    yield f"Tip-Adapter, tuned on val{mark}", logits.argmax(dim=1)
+    yield from tip_adapters(drawn, weights, scale, test, mark)
     yield f"discriminant{mark}", discriminant(drawn, weights, scale, test)
     yield f"LP++{mark}", lp_plus_plus(drawn, weights, scale, test)
     count, classes, width = vectors.shape
@@ -339,6 +335,18 @@ def rivals_from(
     half = min(4, len(texts), len(drawn.train))
     head = cross_modal.train(weights, (drawn.train, texts), drawn.val, half=half, steps=3000, seed=seed)
     yield f"cross-modal{mark}", decide(test, head.weights)
+
+
+def tip_adapters(
+    drawn: Shots, weights: Tensor, scale: float, test: Labelled, mark: str
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield the decisions of Tip-Adapter with the authors' settings, and with those that are best on val."""
+    own = Labelled(drawn.features, drawn.labels, len(weights))
+    logits = tip_adapter.logits(test.features, own, weights, scale, 1.0, 5.5)
+    yield f"Tip-Adapter{mark}", logits.argmax(dim=1)
+    alpha, beta = tip_adapter.search(drawn.val, drawn.train, weights, scale)
+    logits = tip_adapter.logits(test.features, drawn.train, weights, scale, alpha, beta)
+    yield f"Tip-Adapter, tuned on val{mark}", logits.argmax(dim=1)
 
 
 def measure(bed: Bed, cell: Mapping[str, Any]) -> dict[str, Any]:
@@ -362,7 +370,10 @@ def measure(bed: Bed, cell: Mapping[str, Any]) -> dict[str, Any]:
 def measure_alone(bed: Bed, cell: Mapping[str, Any]) -> dict[str, Any]:
     """Return the accuracies of a rival, or of a search without copies, with all labels but for tuned CoOp."""
     drawn, test = bed.draw(cell["shots"], cell["seed"]), bed.splits["test"]
-    alone = {"ridge": from_bare_name, "probe": probe, "fine-tuned": fine_tuned, "no-copies": without_copies}
+    alone = {
+        "ridge": from_bare_name, "probe": probe, "fine-tuned": fine_tuned, "no-copies": without_copies,
+        "tip-adapter": training_free,
+    }  # fmt: skip
     rival = alone.get(cell["rival"], coop_alone)
     return {
         "test": {
@@ -380,6 +391,12 @@ def from_bare_name(bed: Bed, drawn: Shots, cell: Mapping[str, Any]) -> dict[str,
     ridge = kernel_ridge(drawn, weights, scale, test).log_softmax(dim=1)
     logits = {"held near": near, "kernel ridge": ridge, "mean of both": near + ridge}
     return {f"{name}, {{}}": values.argmax(dim=1) for name, values in logits.items()}
+
+
+def training_free(bed: Bed, drawn: Shots, _cell: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return decisions of Tip-Adapter from ``{}``, as ``measure`` does."""
+    weights, scale = classifier(bed.texts(["{}"])), bed.loaded.logit_scale
+    return dict(tip_adapters(drawn, weights, scale, bed.splits["test"], ", {}"))
 
 
 def without_copies(bed: Bed, drawn: Shots, cell: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -516,7 +533,10 @@ def main() -> None:
         "--rivals",
         default="",
         help="coop, coop-tuned, ridge (and ours from {}), probe, fine-tuned (Tip-Adapter-F, TaskRes), "
-        "no-copies (a search without augmented copies): measure these alone",
+        "no-copies (a search without augmented copies), tip-adapter (from {}): measure these alone",
+    )
+    parser.add_argument(
+        "--describe", type=Path, metavar="FILE.toml", help="descriptions, if not in the sets' own folder"
     )
     parser.add_argument("--rows", type=Path)
     parser.add_argument("--table", type=Path, metavar="FILE.jsonl")
@@ -529,7 +549,8 @@ def main() -> None:
     loaded = load_model(options.model, options.pretrained, parse_devices("cpu")[0])
     rivals = [name for name in options.rivals.split(",") if name]
     for folder in options.folders:
-        bed = Bed(folder, loaded, options.model, options.pretrained)
+        describe = options.describe or folder.parent / "describe.toml"
+        bed = Bed(folder, loaded, options.model, options.pretrained, describe)
         cells: list[dict[str, Any]] = [
             {
                 "set": bed.name,

@@ -42,7 +42,7 @@ def test_untuned_keys_are_tip_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
     untuned = fine_tuned.tip_adapter_f(VERSIONS, IMAGES.labels, TEXTS, SCALE, 1)
     for setting in list(untuned)[::97]:
         logits = untuned[setting](IMAGES.features)
-        expected = tip_adapter.logits(IMAGES.features, IMAGES, TEXTS, *setting[1:])
+        expected = tip_adapter.logits(IMAGES.features, IMAGES, TEXTS, SCALE, *setting[1:])
         assert torch.allclose(logits, expected, atol=1e-4)
         learned = tuned[setting](IMAGES.features)
         assert functional.cross_entropy(learned, IMAGES.labels) < functional.cross_entropy(

@@ -1,5 +1,7 @@
 """Tip-Adapter without training: a cache of the shots complements the text classifier.
 
+The texts have the model's own logit scale, which is the authors' 100 for OpenAI's models.
+
 R. Zhang et al.: Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification, ECCV 2022.
 """
 
@@ -12,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..clip.zero_shot import CHUNK, SCALE, Labelled, correct
+from ..clip.zero_shot import CHUNK, Labelled, correct
 from .problem import Fitted, Problem
 from .references import TipAdapterOptions
 
@@ -29,21 +31,25 @@ def fit(problem: Problem, options: TipAdapterOptions, *, seed: int) -> Fitted:
     cache = problem.train
     if problem.versions is not None:  # a key is the mean of an image's versions, as in the authors' code
         cache = replace(cache, features=functional.normalize(problem.versions.float().mean(dim=1), dim=1))
-    alpha, beta = options.alpha, options.beta
+    alpha, beta, scale = options.alpha, options.beta, problem.logit_scale
     if options.tuned:
-        alpha, beta = search(problem.val, cache, weights)
+        alpha, beta = search(problem.val, cache, weights, scale)
 
     def decided(split: Labelled) -> Tensor:
         chunks = torch.split(split.features.float(), CHUNK)
-        return torch.cat([logits(chunk, cache, weights, alpha, beta).argmax(dim=1) for chunk in chunks])
+        return torch.cat(
+            [logits(chunk, cache, weights, scale, alpha, beta).argmax(dim=1) for chunk in chunks]
+        )
 
     chosen = {"alpha": alpha, "beta": beta, "templates": list(templates)}
     return Fitted(decide=decided, chosen=chosen, trained=2 if options.tuned else 0)
 
 
-def logits(features: Tensor, cache: Labelled, weights: Tensor, alpha: float, beta: float) -> Tensor:
-    """Return 100 f w + alpha exp(-beta (1 - f k)) v for features f [n, E], keys k and values v: [n, C]."""
-    return SCALE * features @ weights.T + alpha * answers(features @ cache.features.T, cache, beta)
+def logits(
+    features: Tensor, cache: Labelled, weights: Tensor, scale: float, alpha: float, beta: float
+) -> Tensor:
+    """Return scale f w + alpha exp(-beta (1 - f k)) v for features f [n, E], keys k and values v: [n, C]."""
+    return scale * features @ weights.T + alpha * answers(features @ cache.features.T, cache, beta)
 
 
 def answers(affinity: Tensor, cache: Labelled, beta: float) -> Tensor:
@@ -56,12 +62,13 @@ def search(
     val: Labelled,
     cache: Labelled,
     weights: Tensor,
+    scale: float,
     alphas: Sequence[float] = ALPHAS,
     betas: Sequence[float] = BETAS,
 ) -> tuple[float, float]:
     """Return the alpha and beta with most correct validation images, the smallest of equals."""
     affinity = val.features @ cache.features.T
-    text = SCALE * val.features @ weights.T
+    text = scale * val.features @ weights.T
     best, chosen = -1, (alphas[0], betas[0])
     for beta in betas:
         cached = answers(affinity, cache, beta)

@@ -22,10 +22,10 @@ def test_logits_are_the_formulas() -> None:
     problem = few_shots()
     test, train = problem.split("test"), problem.train
     weights = problem.zero_shot(["a photo of a {}"])
-    logits = tip.logits(test.features, train, weights, 1.7, 5.5)
+    logits = tip.logits(test.features, train, weights, 30.0, 1.7, 5.5)
     f, w, keys = (np.asarray(each, dtype=np.float64) for each in (test.features, weights, train.features))
     for image in range(0, len(f), 37):
-        expected = 100 * w @ f[image]
+        expected = 30 * w @ f[image]
         for key, label in zip(keys, train.labels.tolist(), strict=True):
             expected[label] += 1.7 * np.exp(-5.5 * (1 - f[image] @ key))
         np.testing.assert_allclose(logits[image].numpy(), expected, atol=1e-4)
@@ -52,7 +52,10 @@ def test_a_key_is_the_mean_of_an_images_versions() -> None:
     cache = replace(problem.train, features=functional.normalize(versions.sum(dim=1), dim=1))
     test = problem.split("test")
     weights = problem.zero_shot(problem.templates("hand-made"))
-    assert torch.equal(fitted.decide(test), tip.logits(test.features, cache, weights, 1.0, 5.5).argmax(dim=1))
+    assert torch.equal(
+        fitted.decide(test),
+        tip.logits(test.features, cache, weights, problem.logit_scale, 1.0, 5.5).argmax(dim=1),
+    )
 
 
 def test_the_text_classifier_may_be_that_of_published_templates() -> None:
@@ -78,15 +81,20 @@ def test_searching_takes_the_first_of_the_best() -> None:
     """On the validation images."""
     problem = few_shots(noise=0.6)
     weights = problem.zero_shot(["a photo of a {}"])
-    alphas, betas = (0.0, 5.0, 50.0), (0.5, 5.5)
+    alphas, betas, scale = (0.0, 5.0, 50.0), (0.5, 5.5), problem.logit_scale
     tried = {
         (alpha, beta): correct(
-            tip.logits(problem.val.features, problem.train, weights, alpha, beta).argmax(dim=1), problem.val
+            tip.logits(problem.val.features, problem.train, weights, scale, alpha, beta).argmax(dim=1),
+            problem.val,
         )
         for beta in betas
         for alpha in alphas
     }
-    assert tip.search(problem.val, problem.train, weights, alphas, betas) == max(tried, key=tried.__getitem__)
+    assert tip.search(problem.val, problem.train, weights, scale, alphas, betas) == max(
+        tried, key=tried.__getitem__
+    )
     fitted = tip.fit(problem, TipAdapterOptions(tuned=True), seed=1)
-    assert (fitted.chosen["alpha"], fitted.chosen["beta"]) == tip.search(problem.val, problem.train, weights)
+    assert (fitted.chosen["alpha"], fitted.chosen["beta"]) == tip.search(
+        problem.val, problem.train, weights, scale
+    )
     assert correct(fitted.decide(problem.val), problem.val) > tried[0.0, 0.5]
