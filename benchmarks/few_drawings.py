@@ -44,9 +44,8 @@ def cut_outs(name: str, split: str) -> list[tuple[str, str]]:
 
     rows = []
     with mock.patch.object(Art, "cutout", cutout):
-        pictures = sets.pictures(name, split)
-        while (image := next(pictures, None)) is not None:
-            rows.append((image[0], drawn[0] if drawn else ""))
+        for label, _image in sets.pictures(name, split):
+            rows.append((label, drawn[0] if drawn else ""))
             drawn.clear()
     return rows
 

@@ -200,6 +200,11 @@ class BestEvent(PlacedEvent):
     train: float
     objective: float | None = None
 
+    @property
+    def value(self) -> float:
+        """What makes it the best."""
+        return self.train if self.objective is None else self.objective
+
 
 class StartingTemplatesScored(BestEvent, name="restart.starting_templates_scored"):
     """The starting templates of a restart are scored; ``templates`` is how many have a score."""

@@ -39,7 +39,7 @@ from ..results.result import (
     SearchResult,
     Usage,
 )
-from ..results.run_dir import CLASSIFIER, CONFIG, LABELS
+from ..results.run_dir import CLASSIFIER, CONFIG, own_labels
 from ..text import printable
 
 MOST_NAMES = 12
@@ -119,7 +119,7 @@ def save_without_search(result: SearchResult, run_dir: Path, folder: str) -> str
     if gap is None or gap.same_template or gap.verdict == "better" or not (run_dir / CLASSIFIER).is_file():
         return ""
     # What a model behind an API answered in the search is not paid for again.
-    kept = f" {typed('shared_cache', folder)}" if (run_dir / LABELS).is_file() else ""
+    kept = f" {typed('shared_cache', folder)}" if own_labels(run_dir) else ""
     return f"evaluate {typed('config', f'{folder}/{CONFIG}')} {typed('save', 'best.safetensors')}{kept}"
 
 

@@ -72,11 +72,6 @@ class RestartProgress:
         return tuple(points)
 
 
-def _value(event: events.BestEvent) -> float:
-    """Return what makes a template the best."""
-    return event.train if event.objective is None else event.objective
-
-
 @dataclass(kw_only=True)
 class Progress:
     """The progress of a search, by its events; what a resumed session repeats counts once.
@@ -127,16 +122,15 @@ class Progress:
         if isinstance(event, events.RoundSkipped):
             restart.skipped[event.position] = event.reason
             return
-        value = _value(event)
-        if value > restart.value:  # another template as good is no progress
-            restart.best, restart.train, restart.value = event.best, event.train, value
+        if event.value > restart.value:  # another template as good is no progress
+            restart.best, restart.train, restart.value = event.best, event.train, event.value
         if isinstance(event, events.RestartFinished):
             restart.done = True
             return
         restart.heights[event.position] = event.train
         restart.skipped.pop(event.position, None)
         if isinstance(event, events.StartingTemplatesScored) and (
-            self._leading is None or _value(event) > _value(self._leading)
+            self._leading is None or event.value > self._leading.value
         ):
             self._leading = event
 
@@ -268,8 +262,7 @@ class RunView:
 
         def rank(row: Row) -> tuple[bool, float, int, int, int]:
             dropped = row.images is not None
-            value = row.comparable if row.objective is None else row.objective
-            return dropped, -value, row.restart, row.conversation, row.round
+            return dropped, -row.comparable, row.restart, row.conversation, row.round
 
         row_by_template: dict[str, Row] = {}
         for row in self.progress.rows:

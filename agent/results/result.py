@@ -337,7 +337,9 @@ class Row:
 
     @property
     def comparable(self) -> float:
-        """``train``, or the estimate that can be compared with that of other templates."""
+        """What can be compared with that of other templates: the objective, the estimate or ``train``."""
+        if self.objective is not None:
+            return self.objective
         return self.train if self.estimate is None else self.estimate
 
 

@@ -216,6 +216,16 @@ def labels_in(folder: str | Path) -> Path:
     return Path(folder) / LABELS
 
 
+def own_labels(run_dir: Path) -> Path | None:
+    """Return a run's own file of labels, if it has one that can be written.
+
+    A run from somebody else may have a link in its place, to any file of the user's.
+    """
+    is_linked = any((run_dir / name).is_symlink() for name in LABEL_FILES)
+    is_kept = (run_dir / LABELS).is_file() and os.access(run_dir, os.W_OK)
+    return run_dir / LABELS if is_kept and not is_linked else None
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file atomically; text as UTF-8.
 

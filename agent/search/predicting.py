@@ -28,15 +28,7 @@ from ..llm.scorer import scorer_in_thread
 from ..results.accuracies import WITH_IMAGES
 from ..results.exports import ChosenPrompts
 from ..results.result import ApiUsage
-from ..results.run_dir import (
-    CLASSIFIER,
-    LABEL_FILES,
-    LABELS,
-    labels_in,
-    result_of,
-    stored_config,
-    stored_manifest,
-)
+from ..results.run_dir import CLASSIFIER, labels_in, own_labels, result_of, stored_config, stored_manifest
 from ..store.run import StoreReader
 from ..store.trust import OF_MODEL
 from .identity import LABELLED_NAMES
@@ -258,13 +250,10 @@ def classifier_of_run(prompts: ChosenPrompts, config: SearchConfig, report: Repo
 def _labels_of(run_dir: Path, config: SearchConfig) -> Path:
     """Return the file of labels for a run's predictions: the run's own, unless settings name a folder.
 
-    Images that the search saw are not paid for again. A run that shares labels has none of its own, and one
-    from somebody else may have a link to a file of the user's.
+    Images that the search saw are not paid for again. A run that shares labels has none of its own.
     """
-    is_linked = any((run_dir / name).is_symlink() for name in LABEL_FILES)
-    is_kept = (run_dir / LABELS).is_file() and os.access(run_dir, os.W_OK) and not is_linked
     is_named = config.shared_cache is not None or config.cache_dir is not None
-    return run_dir / LABELS if is_kept and not is_named else shared_labels(config)
+    return (None if is_named else own_labels(run_dir)) or shared_labels(config)
 
 
 def shared_labels(config: SearchConfig) -> Path:

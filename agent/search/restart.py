@@ -111,9 +111,12 @@ class Restart:
 
     def _emit_best(self, event: type[BestEvent], position: Position, **fields: int) -> None:
         best = self._memory.best(1)[0]
-        objective = None if self.config.objective == "accuracy" else best.value
-        train = best.score.train
+        train, objective = best.score.train, self._objective(best)
         self.emit(event(position=position, best=best.text, train=train, objective=objective, **fields))
+
+    def _objective(self, entry: Entry) -> float | None:
+        """Return what an entry is ordered by; None if that is its accuracy, which events have anyway."""
+        return None if self.config.objective == "accuracy" else entry.value
 
     async def _conversation(self, conversation: int) -> None:
         position = Position(self.record.number, conversation)
@@ -302,7 +305,7 @@ class Restart:
                 source=entry.source,
                 images=entry.score.images,
                 estimate=entry.score.estimate,
-                objective=None if self.config.objective == "accuracy" else entry.value,
+                objective=self._objective(entry),
             )
         )
         return Outcome(entry.text, score=entry.value, pictures=entry.score.images)

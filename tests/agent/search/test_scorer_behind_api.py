@@ -1042,7 +1042,7 @@ def test_answers_to_requests_that_are_open_at_an_interrupt_are_kept(
         spec = ["--scorer", "zero-shot", "--model", "m", "--templates", "the {}"]
         words: Sequence[object] = {
             "evaluate": ["evaluate", "--data", colours, *spec, "--scorer-url", server.url],
-            "predict": ["predict", colours / "test", "--run", tmp_path / "run", "--shared-cache", tmp_path],
+            "predict": ["predict", colours / "test", "--run", tmp_path / "run"],
         }[command]
         before, server.numbers, server.options = server.requests, numbers, ScorerOptions(latency_s=0.2)
         assert main([*map(str, words), "--shared-cache", str(cache)]) == 128 + numbers[0]
