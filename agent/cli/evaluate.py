@@ -23,7 +23,7 @@ from ..config.sources import on_command_line
 from ..present.sentences import unlike, unused_images
 from ..present.terminal import table_of
 from ..results.accuracies import CHANCE_MARK, score_text, way_name
-from ..results.gain import beside_chance, chance_in_words
+from ..results.gain import beside_chance, chance_in_words, losing_classes
 from ..results.result import words_of
 from ..results.run_dir import is_run, output_file, write_atomically
 from ..search.inputs import read_template_file
@@ -196,6 +196,8 @@ def print_ways(evaluation: Evaluation, command: str = "", *, saved: bool = False
             say(f"note: do not choose one {noun} by its test accuracy; use --split val to choose")
         return
     print_line(recommendation(evaluation))
+    if losing := _losing_classes(evaluation):
+        print_line(losing)
     if best is not None and best.with_images is not None and (test := best.with_images.accuracy) is not None:
         held_out = evaluation.held_out or 0.0
         if line := unlike((held_out, evaluation.labelled), (test, evaluation.images)):
@@ -276,6 +278,15 @@ def recommendation(evaluation: Evaluation) -> str:
     )
     others = others and f", on which {others}"
     return f"* {use}. Chosen on your {images}, not the test images{others}."
+
+
+def _losing_classes(evaluation: Evaluation) -> str:
+    """Return a sentence on the classes that lose with what is recommended; empty if that is not known."""
+    images, bare = evaluation.predictions, evaluation.bare_name_right
+    if not images or len(images) != len(bare):
+        return ""
+    right = [image.classes == (image.true_class,) for image in images]
+    return losing_classes([image.true_class for image in images], right, bare, BARE_NAME)
 
 
 def _predict_command(file: Path, config: SearchConfig) -> str:

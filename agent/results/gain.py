@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,6 +14,7 @@ from ...evaluator.counts import counted
 from ...evaluator.datasets.values import FEW_TEST_IMAGES
 from ...evaluator.pico.models import TOY_MODEL
 from ...prompts.kinds import CandidateNoun
+from ..text import printable
 from .accuracies import (
     BEST,
     NEW_NAMES,
@@ -44,6 +46,8 @@ Z = 1.959963984540054
 """The normal quantile of 97.5 %."""
 FAMILY = 0.05
 """Probability of a false "better" in a verdict, and of a false "worse"."""
+MOST_LOSING = 3
+"""Most classes named in a sentence on those that lose."""
 _HALVINGS = 50
 ONLY_TEXTS = "If you can only use texts"
 """Begins the part of a verdict on the texts without images."""
@@ -204,13 +208,14 @@ def verdict_of(
     *,
     unchecked: bool = False,
     unsupported: int = 0,
+    losing: str = "",
 ) -> str:
     """Return in sentences what to use, with its gain on test, and what the search brought.
 
     The gain is over the better of the plain texts. If images are learned from, the texts alone have a
     sentence with theirs. ``remark`` is what the texts need beside their templates, such as new class names;
     so many of these are ``unsupported``. ``unchecked``: they are all that was asked for, without a labelled
-    image.
+    image. ``losing`` is a sentence on the classes that lose, if any.
     """
     rival, reference = groups.get(WITHOUT_SEARCH), recommended.reference
     assert rival is None or isinstance(rival, WithoutSearch)
@@ -228,7 +233,7 @@ def verdict_of(
         if learnt
         else f"{with_article(texts)}{beside}"
     )
-    sentences = [f"Use {used}: {gain}."]
+    sentences = [f"Use {used}: {gain}.", *filter(None, [losing])]
     if not learnt and texts not in (AVERAGED, f"best {words.noun}", words.noun):
         why = NO_NEW_NAME if unchecked else "nothing beat it on the labelled images"
         sentences.append(f"{why[0].upper()}{why[1:]}.")
@@ -250,6 +255,35 @@ def verdict_of(
         why = "the texts get every labelled image of the class wrong"
         sentences.append(f"Read the new names: {them} ({why}).")
     return " ".join(sentences)
+
+
+def losing_classes(classes: Sequence[str], ours: Sequence[bool], theirs: Sequence[bool], other: str) -> str:
+    """Return a sentence on the classes that do worse with ours, beyond chance; empty if there are none.
+
+    Args:
+        classes: The true class of each image.
+        ours: Whether each is classified correctly.
+        theirs: Whether the other one classifies it correctly.
+        other: What the other one is called.
+    """
+    images_by_class = defaultdict[str, list[int]](list)
+    for image, name in enumerate(classes):
+        images_by_class[name].append(image)
+    by_class = with_verdicts(
+        {
+            name: difference_of([ours[image] for image in images], [theirs[image] for image in images])
+            for name, images in images_by_class.items()
+        }
+    )
+    worse = {name: gap.points for name, gap in by_class.items() if gap.verdict == "worse"}
+    if not worse:
+        return ""
+    most = sorted(worse, key=lambda name: worse[name])[:MOST_LOSING]
+    named = ", ".join(f"{printable(name)} {worse[name]:+.1f}" for name in most)
+    among = "most of all " if len(most) < len(worse) else ""
+    share = f"{len(worse):,} of {counted(len(by_class), 'class', 'classes')}"
+    verb = "does" if len(worse) == 1 else "do"
+    return f"But {share} {verb} worse than with the {other}: {among}{named} points."
 
 
 def _better_texts(recommended: Recommended, words: CandidateNoun) -> list[str]:

@@ -27,6 +27,7 @@ from ...evaluator.scoring import (
     SplitScores,
     hits,
 )
+from ...prompts.kinds import CandidateNoun
 from ..config.schema import SearchConfig
 from ..errors import EvaluationFailedError
 from ..results.accuracies import (
@@ -36,9 +37,10 @@ from ..results.accuracies import (
     TEXTS,
     WITH_IMAGES,
     WITHOUT_SEARCH,
+    baseline_name,
 )
 from ..results.details import Decisions, agrees
-from ..results.gain import differences, verdict_of
+from ..results.gain import differences, losing_classes, verdict_of
 from ..results.result import (
     MOST_CONFUSIONS,
     SPLITS,
@@ -149,6 +151,14 @@ async def evaluate_choice(
     for name, decided in decided_by_images.items():
         labels, predicted[name] = decided.labels, decided.predicted[0] or ()
         within_5 |= dict(zip([name], decided.within_5, strict=False))
+    decisions = None
+    if labels:
+        decisions = Decisions(
+            image_set=await _image_set(evaluator),
+            classes=tuple(info.class_names),
+            labels=labels,
+            predicted=predicted,
+        )
     recommended = Recommended(form=forms.recommended, test=None)
     recommended = replace(recommended, test=accuracies[recommended.name].test)
     if recommended.test is not None:
@@ -175,16 +185,11 @@ async def evaluate_choice(
             words_of(config.search_for),
             unchecked=config.unchecked,
             unsupported=len(unsupported),
+            losing=_losing_classes(decisions, recommended, words_of(config.search_for)),
         )
         recommended = replace(recommended, verdict=verdict)
-    decisions, inspection, metrics = None, None, dict[str, dict[str, float]]()
-    if labels:
-        decisions = Decisions(
-            image_set=await _image_set(evaluator),
-            classes=tuple(info.class_names),
-            labels=labels,
-            predicted=predicted,
-        )
+    inspection, metrics = None, dict[str, dict[str, float]]()
+    if decisions is not None:
         inspection, metrics = _figures(decisions, recommended.name, within_5)
     return EvaluatedChoice(
         accuracies=accuracies,
@@ -196,6 +201,17 @@ async def evaluate_choice(
         unsupported=unsupported,
         name_sources=name_sources,
     )
+
+
+def _losing_classes(decisions: Decisions | None, recommended: Recommended, words: CandidateNoun) -> str:
+    """Return a sentence on the classes that lose against the better plain text; empty if none does."""
+    if decisions is None or (reference := recommended.reference) is None:
+        return ""
+    ours, theirs = decisions.hits(recommended.name), decisions.hits(reference)
+    if ours is None or theirs is None:
+        return ""
+    classes = [decisions.class_name(label) for label in decisions.labels]
+    return losing_classes(classes, ours, theirs, baseline_name(reference, words))
 
 
 def _others_with_names(evaluator: Evaluator, named_template: NamedTemplate) -> dict[str, tuple[str, ...]]:

@@ -12,7 +12,13 @@ import pytest
 
 from promptclimb.agent.present.sections import about_scores
 from promptclimb.agent.results.accuracies import Difference
-from promptclimb.agent.results.gain import chance_warning, differences, most_frequent_share, verdict_of
+from promptclimb.agent.results.gain import (
+    chance_warning,
+    differences,
+    losing_classes,
+    most_frequent_share,
+    verdict_of,
+)
 from promptclimb.agent.results.result import (
     Dataset,
     GroupAccuracies,
@@ -176,6 +182,24 @@ def test_the_line_says_whether_the_search_beat_the_best_without_one(right: int, 
     assert alone.count("+50.0") == 1
     brought = "The search brought +50.0 [46.9, 53.1] over the best without one (bare class name: 20.0 %)."
     assert alone.endswith(f"{brought} This is beyond chance.")
+
+
+def test_the_line_names_the_classes_that_lose_beyond_chance() -> None:
+    """However large the gain of all classes together is; one image more or less is chance."""
+    classes = [name for name in ("ant", "bat", "cow", "dog", "elk") for _ in range(40)]
+
+    def right(**by_class: int) -> list[bool]:
+        return [image < by_class[name] for name in ("ant", "bat", "cow", "dog", "elk") for image in range(40)]
+
+    theirs = right(ant=40, bat=10, cow=30, dog=30, elk=36)
+    ours = right(ant=10, bat=40, cow=29, dog=40, elk=20)
+    sentence = losing_classes(classes, ours, theirs, "default template")
+    expected = "But 2 of 5 classes do worse than with the default template: ant -75.0, elk -40.0 points."
+    assert sentence == expected
+    assert losing_classes(classes, theirs, theirs, "default template") == ""
+    many = losing_classes(classes, right(ant=0, bat=0, cow=0, dog=9, elk=0), theirs, "default template")
+    named = "ant -100.0, elk -90.0, cow -75.0 points"
+    assert many == f"But 5 of 5 classes do worse than with the default template: most of all {named}."
 
 
 def test_an_interval_below_zero_is_no_tie_in_the_line() -> None:
