@@ -30,9 +30,10 @@ OPTIONS_PAGE = """# Options
 
 Every setting of `promptclimb search`. A setting may also stand in a TOML file given by `--config`
 (`shots = 4`) or in the environment (`PROMPTCLIMB_SHOTS=4`). Options win over the environment, the
-environment over the file. Some settings have no option; [they stand in a file](#in-a-settings-file-
-only). Other commands list their options with `--help`. `promptclimb config --show` prints where each
-value comes from, and `promptclimb config --init my.toml` writes a file with all of them.
+environment over the file. Some settings have no option;
+[they stand in a file](#in-a-settings-file-only). Other commands list their options with `--help`.
+`promptclimb config --show` prints where each value comes from, and `promptclimb config --init my.toml`
+writes a file with all of them.
 """
 
 

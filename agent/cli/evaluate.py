@@ -286,7 +286,7 @@ def _losing_classes(evaluation: Evaluation) -> str:
     if not images or len(images) != len(bare):
         return ""
     right = [image.classes == (image.true_class,) for image in images]
-    return losing_classes([image.true_class for image in images], right, bare, BARE_NAME)
+    return losing_classes([image.true_class or "" for image in images], right, bare, BARE_NAME)
 
 
 def _predict_command(file: Path, config: SearchConfig) -> str:

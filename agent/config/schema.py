@@ -169,7 +169,7 @@ class SearchSettings(Settings):
     )
     name_rounds: int = setting(
         4,
-        "rounds of new class names, after a first reading (`search_for = class-names`; default: 4; "
+        "rounds of new class names, after a first reading (`search_for = class-names`; "
         f"{FEWER_BY_IMAGE['name_rounds']} with `scorer = zero-shot`)",
         decides=True,
         **_COUNT,
@@ -210,8 +210,8 @@ class SearchSettings(Settings):
     starting_pool: Literal["general", "captions", "grammar"] | None = setting(
         None,
         "built-in starting templates: general (published lists and captions that fit most images first), "
-        "captions (308, written for this project) or grammar (5,267, made of media, views and more; "
-        "default: general with a description, else grammar)",
+        "captions (308, written for this project) or grammar (5,267, made of media, views and more) "
+        "(default: general with a description, else grammar)",
         decides=True,
         file_only=True,
     )
