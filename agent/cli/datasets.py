@@ -24,7 +24,7 @@ examples:
 
 def datasets(arguments: argparse.Namespace) -> int:
     """List the named data sets, or show one few-shot split."""
-    from ...evaluator.datasets.checks import check_readable, check_repeats
+    from ...evaluator.datasets.checks import check_repeats, fault_of, looked_at, note_on_unusable
     from ...evaluator.datasets.loading import known
     from ...evaluator.datasets.values import describe
     from ..api import load_data
@@ -39,23 +39,30 @@ def datasets(arguments: argparse.Namespace) -> int:
     # Also show data that a search would refuse.
     spec = given_spec(arguments, (ARGUMENT, {"data": arguments.dataset, "allow_leak": True}))
     data = load_data(spec.model_copy(update={"on_bad_image": "skip"}))
+    shots = (*data.train, *data.val)
+    faults = looked_at(lambda item: fault_of(item.path), shots)
+    unusable = [(item.path, fault) for item, fault in zip(shots, faults, strict=True) if fault]
     notes = (
         *data.notes,
-        *check_readable((*data.train, *data.val), skip=True),
+        *([note_on_unusable(unusable, len(shots), "labelled images", skip=True)] if unusable else []),
         *check_repeats(data.test.open(), data.classes, "test image"),
     )
+    broken = {path for path, _fault in unusable}
+    train, val = (
+        tuple(item for item in items if item.path not in broken) for items in (data.train, data.val)
+    )
     if spec.on_bad_image == "fail":
-        notes = tuple(map(_as_refused, notes))
-    data = replace(data, notes=notes)
+        data = replace(data, notes=tuple(map(_as_refused, notes)))
+    else:
+        data = replace(data, notes=notes, train=train, val=val)
     if arguments.as_json:
         print_json(describe(data, test=arguments.split == "test"))
         return 0
     for note in (*data.chosen, *data.notes):
         say(f"note: {note}")
     _split_table(describe(data, test=True))
-    readable = (item.path for item in data.train if not any(check_readable([item], skip=True)))
-    if example := next(readable, None):
-        say(f"a labelled image: {example}")
+    if train:
+        say(f"a labelled image: {train[0].path}")
     if spec.shots != "all":
         say("only these labelled images were opened; to check all: --shots all")
     return 0

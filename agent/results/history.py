@@ -161,8 +161,14 @@ class Progress:
         return TEMPLATE if self.started is None else self.started.prompts
 
     def gains(self, best: float) -> dict[str, float]:
-        """Return the gains of the best training score by baseline; over the starting one after a round."""
-        baselines = {BASELINE_DEFAULT: self.default, BEST_STARTING: self.starting if self.rounds else None}
+        """Return the gains of the best training score by baseline; over the starting one after a round.
+
+        The best template, which augmented copies choose too, may be behind the starting one on the training
+        images alone. That says nothing, and is left out.
+        """
+        starting = self.starting
+        is_ahead = starting is not None and bool(self.rounds) and best >= starting
+        baselines = {BASELINE_DEFAULT: self.default, BEST_STARTING: starting if is_ahead else None}
         return {name: best - train for name, train in baselines.items() if train is not None}
 
     @property

@@ -142,7 +142,7 @@ def find_leaks(shots: Sequence[Item], test: Sequence[Item]) -> Iterator[tuple[It
 
 
 def note_on_unusable(complaints: Sequence[tuple[Path, str]], images: int, kind: str, *, skip: bool) -> str:
-    """Return how many of some images are left out, the first ones, and what is wrong with the first.
+    """Return how many of some images are left out, what is wrong with the first, and the next ones.
 
     ``complaints`` has the path and a sentence for each such image; ``kind`` says which images were read.
 
@@ -151,10 +151,10 @@ def note_on_unusable(complaints: Sequence[tuple[Path, str]], images: int, kind: 
     """
     fact = complaints[0][1]
     if len(complaints) > 1:
-        paths = [str(path) for path, _ in complaints]
-        unnamed = len(paths) - MOST_NAMED
-        named = enumerated([*paths[:MOST_NAMED], *([f"{unnamed:,} more"] if unnamed > 0 else [])])
-        fact = f"{len(paths):,} of {images:,} {kind} cannot be used: {named}; the first: {fact}"
+        others = [str(path) for path, _ in complaints[1:]]
+        unnamed = len(others) - MOST_NAMED
+        named = enumerated([*others[:MOST_NAMED], *([f"{unnamed:,} more"] if unnamed > 0 else [])])
+        fact = f"{len(complaints):,} of {images:,} {kind} cannot be used: {fact} (also {named})"
     if not skip:
         raise DataError(f"{fact}; {HOW_TO_GO_ON}")
     return f"{SKIPPED}{fact}"

@@ -49,7 +49,10 @@ def check_name(name: str, raw: str, *, where: object) -> None:
             f"{where}: the class name {raw!r} is empty; give every class a name of at least one letter"
         )
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
-        raise DataError(f"{where}: the class name {raw!r} holds a control character or one that is not text")
+        raise DataError(
+            f"{where}: the class name {raw!r} holds a control character or one that is not text; "
+            "rename the class"
+        )
 
 
 def _refuse_long(what: str, raw: str, where: object) -> None:

@@ -314,8 +314,8 @@ def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tup
     if listing.empty:
         name, kinds = next(iter(listing.empty.items()))
         raise DataError(
-            f"{listing.root / name} holds no image, so its class has none to learn from; add some, remove "
-            "the folder, or give the folder of the class folders if this is none "
+            f"the class folder {listing.root / name} holds no image; add some, or remove the folder; if it "
+            "is no class, give the folder that holds the class folders "
             f"({named_kinds(kinds) or counted(len(listing.empty), 'such folder')})"
         )
     if len(names) < 2:

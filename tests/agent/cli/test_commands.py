@@ -534,6 +534,10 @@ def test_datasets_shows_a_torn_test_image(
     assert main(["datasets", str(tmp_path), "--shots", "2", "--json"]) == 0
     first, second, *_ = (Path(item["path"]) for item in json.loads(capsys.readouterr().out)["train"])
     first.write_bytes(first.read_bytes()[:40])
+    assert main(["datasets", str(tmp_path), "--shots", "2", "--json"]) == 0
+    kept = [Path(item["path"]) for item in json.loads(capsys.readouterr().out)["train"]]
+    assert first not in kept
+    assert len(kept) == 3
     assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
     (tmp_path / "test" / "a" / "copy.png").write_bytes((tmp_path / "test" / "a" / "0.png").read_bytes())
     assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
