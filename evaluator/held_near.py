@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from inspect import unwrap
 from typing import TYPE_CHECKING, Self
 
 import torch
@@ -193,10 +194,10 @@ def _path(
     start, directions = scale * rows @ texts.T, scale * rows @ metric.T
     moved = torch.zeros_like(texts).requires_grad_()
     for strength in strengths:
-        optimizer = torch.optim.LBFGS([moved], max_iter=STEPS, line_search_fn="strong_wolfe")
+        optimizer = _LBFGS([moved], max_iter=STEPS, line_search_fn="strong_wolfe")
 
-        def loss(optimizer: torch.optim.LBFGS = optimizer, strength: float = strength) -> Tensor:
-            optimizer.zero_grad()
+        def loss(strength: float = strength) -> Tensor:
+            moved.grad = None
             errors = functional.cross_entropy(start + directions @ moved.T, labels, reduction="none")
             distance = (scale * moved).square().sum() / len(texts)
             value = (row_weights * errors).sum() + strength * distance
@@ -206,6 +207,12 @@ def _path(
         with torch.enable_grad():
             optimizer.step(loss)  # type: ignore[no-untyped-call]
         yield texts + moved.detach() @ metric
+
+
+class _LBFGS(torch.optim.LBFGS):
+    """Without torch's compiler, which is imported for the first parameter otherwise, and takes seconds."""
+
+    add_param_group = unwrap(torch.optim.Optimizer.add_param_group)
 
 
 def _metric(images: LabelledFeatures, classes: int) -> Tensor:
