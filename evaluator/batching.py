@@ -27,7 +27,7 @@ from .errors import (
 )
 from .failures import RULES, Evidence, FailureKind, NextStep, judge
 from .scoring import MaybeAwaitable, Score, Scorer, Verdict, batches_at_once, checked
-from .threads import DaemonThreads, awaited
+from .threads import DaemonThreads, in_thread_or_loop
 
 GRACE_S = 5.0
 _LONGEST_MESSAGE = 300
@@ -136,8 +136,7 @@ class Caller:
         return True
 
     async def _call(self, templates: list[str]) -> Sequence[Verdict]:
-        loop = asyncio.get_running_loop()
-        verdicts = await awaited(await loop.run_in_executor(self._threads, _call, self._scorer, templates))
+        verdicts = await in_thread_or_loop(lambda: _call(self._scorer, templates), self._threads)
         if len(verdicts) != len(templates):
             raise ScoringEndedError(f"the scorer gave {len(verdicts)} answers for {len(templates)} templates")
         return verdicts

@@ -126,6 +126,20 @@ async def awaited(answer: T | Awaitable[T]) -> T:
     return answer
 
 
-async def in_thread_or_loop(work: Callable[[], T | Awaitable[T]]) -> T:
-    """Run blocking work in a thread of its own; await it in the event loop if it is a coroutine."""
-    return await awaited(await in_thread(work))
+async def in_thread_or_loop(work: Callable[[], T | Awaitable[T]], threads: Executor | None = None) -> T:
+    """Run blocking work in a thread, by default one of its own; await it in the loop if it is a coroutine."""
+    ours = DaemonThreads(1)
+    calling = (threads or ours).submit(work)
+    ours.shutdown(cancel_futures=False)
+    try:
+        answer = await asyncio.wrap_future(calling)
+    except asyncio.CancelledError:
+        calling.add_done_callback(_close_coroutine)
+        raise
+    return await awaited(answer)
+
+
+def _close_coroutine(done: Future[Any]) -> None:
+    """Close a coroutine that came too late to be awaited."""
+    if not done.cancelled() and done.exception() is None and asyncio.iscoroutine(late := done.result()):
+        late.close()

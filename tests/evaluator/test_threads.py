@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 
 import pytest
 
 from promptclimb.evaluator.custom import as_evaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
-from promptclimb.evaluator.threads import AT_WORK, DaemonThreads, in_thread, turns_of
+from promptclimb.evaluator.threads import AT_WORK, DaemonThreads, in_thread, in_thread_or_loop, turns_of
 
 
 def name_of_thread() -> tuple[int, str, bool]:
@@ -87,6 +88,31 @@ async def test_an_ordinary_error_is_itself() -> None:
     """Whoever waits gets what was raised."""
     with pytest.raises(ValueError, match="invalid literal"):
         await in_thread(lambda: int("no such thing"))
+
+
+async def test_a_coroutine_that_nobody_waits_for_any_more_is_closed() -> None:
+    """Python would warn of one that is dropped unawaited, wherever its garbage is collected."""
+    begun, release = threading.Event(), threading.Event()
+    late: list[Coroutine[None, None, int]] = []
+
+    async def answer() -> int:
+        return 7
+
+    def work() -> Coroutine[None, None, int]:
+        begun.set()
+        release.wait(10)
+        late.append(answer())
+        return late[0]
+
+    threads = DaemonThreads(1)
+    waiting = asyncio.create_task(in_thread_or_loop(work, threads))
+    await in_thread(lambda: begun.wait(10))
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    release.set()
+    assert threads.submit(lambda: inspect.getcoroutinestate(late[0])).result(10) == inspect.CORO_CLOSED
+    threads.shutdown()
 
 
 def test_searches_take_turns_with_one_object() -> None:
