@@ -128,18 +128,29 @@ async def awaited(answer: T | Awaitable[T]) -> T:
 
 async def in_thread_or_loop(work: Callable[[], T | Awaitable[T]], threads: Executor | None = None) -> T:
     """Run blocking work in a thread, by default one of its own; await it in the loop if it is a coroutine."""
-    ours = DaemonThreads(1)
-    calling = (threads or ours).submit(work)
-    ours.shutdown(cancel_futures=False)
+    answers: list[T | Awaitable[T]] = []
+    is_waited_for = True
+
+    def answer() -> T | Awaitable[T]:
+        answers.append(work())
+        if not is_waited_for:
+            _close_coroutines(answers)
+        return answers[0]
+
     try:
-        answer = await asyncio.wrap_future(calling)
+        if threads is None:
+            await in_thread(answer)
+        else:
+            await asyncio.get_running_loop().run_in_executor(threads, answer)
     except asyncio.CancelledError:
-        calling.add_done_callback(_close_coroutine)
+        is_waited_for = False
+        _close_coroutines(answers)
         raise
-    return await awaited(answer)
+    return await awaited(answers[0])
 
 
-def _close_coroutine(done: Future[Any]) -> None:
-    """Close a coroutine that came too late to be awaited."""
-    if not done.cancelled() and done.exception() is None and asyncio.iscoroutine(late := done.result()):
-        late.close()
+def _close_coroutines(answers: list[Any]) -> None:
+    """Close coroutines that nobody will await: Python would warn of each that is dropped."""
+    for answer in answers:
+        if asyncio.iscoroutine(answer):
+            answer.close()
