@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,7 +20,7 @@ from ...evaluator.white_box.references import REFERENCES, names_in
 from ...prompts.kinds import KINDS
 from .. import api
 from ..config.schema import OPTIONS, ScoringConfig, SearchConfig
-from ..config.sources import on_command_line
+from ..config.sources import PREFIX, on_command_line
 from ..present.sentences import unlike, unused_images
 from ..present.terminal import table_of
 from ..results.accuracies import CHANCE_MARK, score_text, way_name
@@ -307,7 +308,9 @@ def search_command(arguments: argparse.Namespace, config: SearchConfig, labels: 
     """
     if arguments.config_file is not None and is_run(Path(arguments.config_file).expanduser().parent):
         return ""
-    words = [program(), "search"]
+    variable = f"{PREFIX}ON_BAD_IMAGE"
+    left_out = [f"{variable}={shlex.quote(os.environ[variable])}"] if variable in os.environ else []
+    words = [*left_out, program(), "search"]
     for name, value in given_settings(arguments).items():
         flag = OPTIONS[name].flag
         if flag and (OPTIONS[name].group in ("Data", "Model") or name == "search_for"):

@@ -242,7 +242,8 @@ class ImageEncoder:
         key = feature_key(self.facts.key, self._preprocessing(copies), images)
         features = read_features(self.folder / f"{key}.safetensors", key, "image features", self.report)
         if features is not None:
-            self.progress(len(features[0]))
+            vectors, manifest = features
+            self.progress(len(vectors) + len(manifest.bad) * (copies or 1))
         return features
 
     def _encode(

@@ -313,10 +313,11 @@ def _ordered(listing: Listing, order: Sequence[str] | None) -> list[str]:
 def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[Item, ...]]:
     if listing.empty:
         name, kinds = next(iter(listing.empty.items()))
+        more = f"; {counted(len(listing.empty), 'folder')} hold none" if len(listing.empty) > 1 else ""
+        other = f", but {named_kinds(kinds)}" if named_kinds(kinds) else ""
         raise DataError(
-            f"the class folder {listing.root / name} holds no image; add some, or remove the folder; if it "
-            "is no class, give the folder that holds the class folders "
-            f"({named_kinds(kinds) or counted(len(listing.empty), 'such folder')})"
+            f"the class folder {listing.root / name} holds no image{other}{more}. Remove it, or add images. "
+            f"(Each folder in {listing.root} counts as a class.)"
         )
     if len(names) < 2:
         paths, only = listing.images[names[0]], listing.root / names[0]

@@ -691,6 +691,14 @@ def test_the_search_that_evaluate_suggests_has_the_scorers_address_without_its_c
     assert "secret" not in words
 
 
+def test_the_search_that_evaluate_suggests_leaves_out_bad_images_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that stood before one command is not there for the next."""
+    monkeypatch.setenv("PROMPTCLIMB_ON_BAD_IMAGE", "skip")
+    command = ["evaluate", "--data", "x"]
+    words = search_command(make_parser(command).parse_args(command), SearchConfig())
+    assert re.match(r"PROMPTCLIMB_ON_BAD_IMAGE=skip .*search --data x ", words)
+
+
 def test_limits_that_are_reached(asking: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What stopped each run, and the options that raise it: by the search, by status and in the list."""
     limits = (

@@ -124,7 +124,7 @@ def test_other_files_are_skipped_and_counted(tmp_path: Path, make_images: MakeIm
 @pytest.mark.parametrize(
     ("counts", "photographs", "message"),
     [
-        ({"a": 4}, ("b/1.cr2",), r"b holds no image; .*\(.cr2\); convert them"),
+        ({"a": 4}, ("b/1.cr2",), r"b holds no image, but .*\(.cr2\); convert them"),
         ({"a": 0, "b": 0}, ("a/1.heic", "b/1.heic"), r"no image that is read, but 2 files .*\(.heic\)"),
         ({}, ("1.heic", "2.heic"), "holds no image that is read, but 2 files"),
     ],
