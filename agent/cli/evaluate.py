@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -20,7 +19,7 @@ from ...evaluator.white_box.references import REFERENCES, names_in
 from ...prompts.kinds import KINDS
 from .. import api
 from ..config.schema import OPTIONS, ScoringConfig, SearchConfig
-from ..config.sources import PREFIX, on_command_line
+from ..config.sources import on_command_line
 from ..present.sentences import unlike, unused_images
 from ..present.terminal import table_of
 from ..results.accuracies import CHANCE_MARK, score_text, way_name
@@ -31,7 +30,15 @@ from ..search.inputs import read_template_file
 from ..search.measuring import TEXTS_COLUMN, Evaluation
 from ..secrets import typed_address
 from ..text import printable
-from .options import HIDDEN_ALIASES, add_json, add_search_options, given_settings, given_spec, positive_number
+from .options import (
+    HIDDEN_ALIASES,
+    add_json,
+    add_search_options,
+    bad_image_variable,
+    given_settings,
+    given_spec,
+    positive_number,
+)
 from .output import console, print_json, print_line, program, result_alone, say, short_path
 from .parser import Parser
 from .predict import CsvWriter, Unclassified, opened, spent_on
@@ -308,9 +315,8 @@ def search_command(arguments: argparse.Namespace, config: SearchConfig, labels: 
     """
     if arguments.config_file is not None and is_run(Path(arguments.config_file).expanduser().parent):
         return ""
-    variable = f"{PREFIX}ON_BAD_IMAGE"
-    left_out = [f"{variable}={shlex.quote(os.environ[variable])}"] if variable in os.environ else []
-    words = [*left_out, program(), "search"]
+    variables = [f"{name}={shlex.quote(value)}" for name, value in bad_image_variable().items()]
+    words = [*variables, program(), "search"]
     for name, value in given_settings(arguments).items():
         flag = OPTIONS[name].flag
         if flag and (OPTIONS[name].group in ("Data", "Model") or name == "search_for"):

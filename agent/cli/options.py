@@ -142,14 +142,18 @@ def given_layers(
     return layers
 
 
+def bad_image_variable() -> dict[str, str]:
+    """Return the variable that messages on bad images name, with its value; empty if it is not set."""
+    name = f"{PREFIX}ON_BAD_IMAGE"
+    return {name: os.environ[name]} if name in os.environ else {}
+
+
 def changed_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that replace those of a run: from ``--config``, overridden by options.
 
     Variables do not, and are checked all the same; messages name the one on bad images for any command.
     """
-    on_bad_image = f"{PREFIX}ON_BAD_IMAGE"
-    kept = {on_bad_image: os.environ[on_bad_image]} if on_bad_image in os.environ else {}
-    layers = given_layers(arguments, environment=kept)
+    layers = given_layers(arguments, environment=bad_image_variable())
     check_layers([*layers_of({}, os.environ), *layers])
     return values_of(layers)
 

@@ -314,7 +314,7 @@ def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tup
     if listing.empty:
         name, kinds = next(iter(listing.empty.items()))
         more = f"; {counted(len(listing.empty), 'folder')} hold none" if len(listing.empty) > 1 else ""
-        other = f", but {named_kinds(kinds)}" if named_kinds(kinds) else ""
+        other = f", but {files}" if (files := named_kinds(kinds)) else ""
         raise DataError(
             f"the class folder {listing.root / name} holds no image{other}{more}. Remove it, or add images. "
             f"(Each folder in {listing.root} counts as a class.)"
